@@ -1,0 +1,3 @@
+"""envgit: git for environments."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,40 @@
+"""How long work reports itself, without knowing a terminal."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Monitor(Protocol):
+    """Receives progress and warnings; calls are cheap and may come from the thread that works."""
+
+    def start(self, step: str, total: int | None = None, unit: str = "") -> None:
+        """Begin a step ("importing"); `total` in `unit` ("files", "bytes") when known."""
+
+    def advance(self, amount: int = 1) -> None:
+        """`amount` more units of the current step are done."""
+
+    def finish(self) -> None:
+        """End the current step."""
+
+    def warn(self, message: str) -> None:
+        """Say something that was not captured, kept or enforced. Turns exit status 0 into 3 where the command says so."""
+
+
+class NullMonitor:
+    """Reports nothing; collects warnings for callers that want to look."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def start(self, step: str, total: int | None = None, unit: str = "") -> None:
+        pass
+
+    def advance(self, amount: int = 1) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
