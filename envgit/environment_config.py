@@ -1,0 +1,64 @@
+"""An environment's config.json: the OCI image configuration's `config` object, canonical JSON (docs/format.md section 2)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from envgit.errors import CorruptObject
+from envgit.model import EnvironmentConfig
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_CONFIG = EnvironmentConfig(env=(("PATH", DEFAULT_PATH),), cmd=("/bin/sh",))
+
+
+def parse_config(data: bytes) -> EnvironmentConfig:
+    """Parse config.json; raises CorruptObject naming the field that has the wrong type."""
+    try:
+        fields = json.loads(data)
+    except ValueError as error:
+        raise CorruptObject(f"config.json is not JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise CorruptObject("config.json is not a JSON object")
+    pairs = (item.partition("=") for item in _strings(fields, "Env"))
+    return EnvironmentConfig(
+        env=tuple((key, value) for key, _, value in pairs),
+        cmd=_strings(fields, "Cmd"),
+        entrypoint=_strings(fields, "Entrypoint"),
+        working_dir=_string(fields, "WorkingDir"),
+        user=_string(fields, "User"),
+        extra={key: value for key, value in fields.items() if key not in _FIELDS},
+    )
+
+
+_FIELDS = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User")
+
+
+def _strings(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = fields.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) and "\0" not in item for item in value):
+        raise CorruptObject(f"config.json: {name} is not a list of strings")
+    return tuple(value)
+
+
+def _string(fields: Mapping[str, object], name: str) -> str:
+    value = fields.get(name) or ""
+    if not isinstance(value, str) or "\0" in value:
+        raise CorruptObject(f"config.json: {name} is not a string")
+    return value
+
+
+def format_config(config: EnvironmentConfig) -> bytes:
+    """Return the one spelling: sorted keys, two-space indent, a final newline, empty fields left out."""
+    fields: dict[str, object] = dict(config.extra)
+    known: dict[str, object] = {
+        "Env": [f"{key}={value}" for key, value in config.env],
+        "Cmd": list(config.cmd),
+        "Entrypoint": list(config.entrypoint),
+        "WorkingDir": config.working_dir,
+        "User": config.user,
+    }
+    fields.update({key: value for key, value in known.items() if value})
+    return (json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
