@@ -40,6 +40,8 @@ class UsageError(EnvgitError):
 
 
 class NotARepository(EnvgitError):
+    """There is no `.envgit` in the working directory or above it."""
+
     code = "not-a-repository"
 
 
@@ -50,11 +52,13 @@ class UnsupportedRepository(EnvgitError):
 
 
 class UnknownRevision(EnvgitError):
+    """Nothing has this name: no branch, tag, commit or operation."""
+
     code = "unknown-revision"
 
 
 class AmbiguousRevision(EnvgitError):
-    """`candidates` lists the full ids."""
+    """A short id that several objects share; `candidates` lists the full ids."""
 
     code = "ambiguous-revision"
 
@@ -64,6 +68,8 @@ class AmbiguousRevision(EnvgitError):
 
 
 class UnknownPath(EnvgitError):
+    """The revision or the environment has no such path, or it is of another type."""
+
     code = "unknown-path"
 
 
@@ -117,11 +123,15 @@ class SandboxError(EnvgitError):
 
 
 class ProgramNotExecutable(SandboxError):
+    """The environment has the program, but it cannot be executed."""
+
     code = "program-not-executable"
     exit_code = 126
 
 
 class ProgramNotFound(SandboxError):
+    """The environment has no such program."""
+
     code = "program-not-found"
     exit_code = 127
 

@@ -138,11 +138,11 @@ class DiskIds:
 
 
 class IdMapExtent(NamedTuple):
-    """One line of /proc/PID/uid_map: `count` ids from `inside` on are `outside` on in the parent namespace."""
+    """One line of /proc/PID/uid_map: `size` ids from `inside` on are `outside` on in the parent namespace."""
 
     inside: int
     outside: int
-    count: int
+    size: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from envgit.errors import CorruptObject
 from envgit.model import DirectoryRef
-from envgit.store.objects import Commit, decode_tree, encode_commit, encode_tree, parse_commit
+from envgit.store.objects import Commit, Signature, decode_tree, encode_commit, encode_tree, parse_commit
 
 ROOTFS_NAME = b"rootfs"
 CONFIG_NAME = b"config.json"
@@ -57,7 +57,9 @@ def read_config_bytes(objects: _Reader, snapshot: Snapshot) -> bytes:
         if name == CONFIG_NAME:
             data = objects.read(oid)[1]
             if sha256(data).digest() != snapshot.config_sha256:
-                raise CorruptObject(f"config.json of {snapshot.oid.hex()} does not have the SHA-256 its commit recorded")
+                raise CorruptObject(
+                    f"config.json of {snapshot.oid.hex()} does not have the SHA-256 its commit recorded"
+                )
             return data
     raise CorruptObject(f"commit {snapshot.oid.hex()} has no config.json")
 
@@ -78,7 +80,9 @@ def _trailer(message: bytes, key: bytes) -> bytes | None:
 def strip_trailers(message: bytes) -> bytes:
     """Return the message without envgit's own trailers, as the user wrote it."""
     lines = [
-        line for line in message.split(b"\n") if not (line.startswith(_ROOT_TRAILER) or line.startswith(_CONFIG_TRAILER))
+        line
+        for line in message.split(b"\n")
+        if not (line.startswith(_ROOT_TRAILER) or line.startswith(_CONFIG_TRAILER))
     ]
     return b"\n".join(lines).strip(b"\n") + b"\n"
 
@@ -95,13 +99,13 @@ def write_snapshot(
     message: bytes,
     *,
     parents: tuple[bytes, ...],
-    author: bytes,
-    committer: bytes,
+    author: Signature,
+    committer: Signature,
     keep: tuple[tuple[int, bytes, bytes], ...] = (),
 ) -> bytes:
     """Write the top tree and the commit into the session; return the commit id.
 
-    `author` and `committer` are git's "Name <mail> seconds +hhmm". `keep`: top tree entries of the parent that stay.
+    `keep`: top tree entries of the parent that stay.
     """
     assert isinstance(root.content, bytes)
     kept = [entry for entry in keep if entry[1] not in (ROOTFS_NAME, CONFIG_NAME)]

@@ -39,7 +39,9 @@ class _Objects(Protocol):
     def read(self, oid: bytes) -> tuple[str, bytes]: ...
 
 
-class _Session(Protocol):
+class Session(Protocol):
+    """What a PackTreeWriter writes into: a PackSession, or one that only hashes."""
+
     def put(self, type: str, data: bytes) -> bytes: ...
 
 
@@ -78,7 +80,9 @@ class GitTreeReader:
             raise CorruptObject(f"{where} lacks its {LINKS_NAME.decode()}")
         if links_sha256 is not None:
             del stored[LINKS_NAME]
-        children = {entry.name: _join(entry, stored.pop(encode_entry_name(entry.name), None), where) for entry in entries}
+        children = {
+            entry.name: _join(entry, stored.pop(encode_entry_name(entry.name), None), where) for entry in entries
+        }
         for name in stored:
             decode_entry_name(name)
             raise CorruptObject(f"{where}: {name!r} is in the git tree but not in the metadata")
@@ -114,7 +118,9 @@ class GitTreeReader:
             if size <= entry.size:
                 yield piece
         if size != entry.size or digest.digest() != entry.sha256:
-            raise CorruptObject(f"the content of {entry.name!r} ({content.oid.hex()}) is not what its metadata recorded")
+            raise CorruptObject(
+                f"the content of {entry.name!r} ({content.oid.hex()}) is not what its metadata recorded"
+            )
 
     def _blob(self, oid: bytes) -> bytes:
         return self._read(oid, "blob", "content")
@@ -152,7 +158,7 @@ def _join(entry: Entry, stored: GitContent | None, where: str) -> Child:
 class PackTreeWriter:
     """A TreeWriter into one pack session; nothing is durable before the session is finished."""
 
-    def __init__(self, session: _Session) -> None:
+    def __init__(self, session: Session) -> None:
         self._session = session
 
     def _put_blob(self, data: bytes) -> bytes:

@@ -43,7 +43,8 @@ class DictStore:
                 assert isinstance(child.content, DirectoryRef) and child.content.sha256 == child.entry.sha256
                 assert child.content.sha256 in self.metas
             elif child.entry.type == "f":
-                assert child.content == child.entry.sha256 and len(self.blobs[child.content]) == child.entry.size
+                assert isinstance(child.content, bytes) and child.content == child.entry.sha256
+                assert len(self.blobs[child.content]) == child.entry.size
         blob = format_links(links) if links else None
         meta = format_directory(
             own, [child.entry for child in children], hashlib.sha256(blob).digest() if blob is not None else None

@@ -1,0 +1,145 @@
+"""Checkout: move HEAD to another branch or revision. Uncommitted changes stay with their branch; nothing is copied."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from envgit.errors import Conflict, InvalidName, UnknownRevision
+from envgit.repo import BRANCH_PREFIX, Repository
+from envgit.store.ref_names import check_branch_name
+from envgit.store.reflog import read_reflog
+from envgit.transaction import Transaction
+from envgit.uppers import has_changes
+from envgit.worktree import worktree_name
+
+
+class CheckoutResult(NamedTuple):
+    branch: str | None
+    oid: str | None
+    created: bool
+    carried: bool
+    previous: str
+    already: bool
+    uncommitted: bool
+    operation: int | None
+
+
+def checkout(
+    repo: Repository,
+    target: str | None,
+    *,
+    create: str | None = None,
+    force_create: bool = False,
+    detach: bool = False,
+) -> CheckoutResult:
+    """Check out a branch, or detach HEAD at a revision; `create` makes a branch there first.
+
+    A new branch that starts at HEAD takes the uncommitted changes along, as git does. `-` is the branch before. Raises
+    UnknownRevision, InvalidName, and Conflict when a detached HEAD's changes would belong to nobody.
+    """
+    command = ["checkout", *(["-b", create] if create else []), *([target] if target else [])]
+    with repo.operation(command) as transaction:
+        if create is not None:
+            return _checkout_new(repo, transaction, create, target, force_create)
+        name = _previous(repo) if target == "-" else target or "HEAD"
+        branch_oid = None if detach else repo.refs.resolve(BRANCH_PREFIX + name)
+        if branch_oid is not None:
+            return _switch(repo, transaction, name, branch_oid)
+        if not detach and name == repo.branch_name():
+            return _switch(repo, transaction, name, None)
+        return _detach(repo, transaction, name)
+
+
+def _previous(repo: Repository) -> str:
+    """Return the branch (or commit) that was checked out before, from HEAD's reflog as git reads it."""
+    for entry in reversed(read_reflog(repo.git_dir, "HEAD")):
+        if entry.message.startswith(b"checkout: moving from "):
+            return (
+                entry.message[len(b"checkout: moving from ") :].rpartition(b" to ")[0].decode(errors="surrogateescape")
+            )
+    raise UnknownRevision("there is no previous branch to go back to", hint="envgit branch lists them")
+
+
+def _switch(repo: Repository, transaction: Transaction, branch: str, tip: bytes | None) -> CheckoutResult:
+    previous = _check_leaving(repo, branch)
+    pointer = repo.read_pointer(branch, tip)
+    result = CheckoutResult(
+        branch=branch,
+        oid=tip.hex() if tip else None,
+        created=False,
+        carried=False,
+        previous=previous,
+        already=repo.branch_name() == branch,
+        uncommitted=has_changes(repo, pointer, tip),
+        operation=None,
+    )
+    if result.already:
+        return result
+    transaction.set_head(BRANCH_PREFIX + branch)
+    done = transaction.finish(f"checkout: moving from {previous} to {branch}")
+    return result._replace(operation=done.number)
+
+
+def _detach(repo: Repository, transaction: Transaction, revision: str) -> CheckoutResult:
+    oid = repo.resolve_bytes(revision)
+    previous = _check_leaving(repo, None, oid)
+    head = repo.read_head()
+    already = head.symbolic is None and head.oid == oid
+    result = CheckoutResult(None, oid.hex(), False, False, previous, already, False, None)
+    if already:
+        return result
+    transaction.set_head(oid.hex())
+    done = transaction.finish(f"checkout: moving from {previous} to {revision}")
+    return result._replace(operation=done.number)
+
+
+def _checkout_new(
+    repo: Repository, transaction: Transaction, branch: str, start: str | None, force: bool
+) -> CheckoutResult:
+    check_branch_name(branch)
+    head = repo.read_head()
+    previous = repo.branch_name() or (head.oid.hex() if head.oid else "")
+    name = BRANCH_PREFIX + branch
+    if repo.refs.resolve(name) is not None and not force:
+        raise InvalidName(f"branch {branch} exists already", hint=f"envgit checkout {branch}, or -B to move it")
+    oid = head.oid if start is None else repo.resolve_bytes(start)
+    carried = False
+    if oid == head.oid and previous != branch:
+        carried = _carry(repo, transaction, branch, oid)
+    elif head.symbolic is None:
+        _check_leaving(repo, branch)
+    if oid is not None:
+        transaction.set_ref(name, oid)
+    transaction.set_head(name)
+    done = transaction.finish(f"checkout: moving from {previous} to {branch}")
+    return CheckoutResult(branch, oid.hex() if oid else None, True, carried, previous, False, carried, done.number)
+
+
+def _carry(repo: Repository, transaction: Transaction, branch: str, tip: bytes | None) -> bool:
+    """Hand the current worktree's pointer to the new branch; the old branch is clean at its tip."""
+    pointer = repo.read_pointer(repo.branch_name(), tip)
+    if pointer is None or not has_changes(repo, pointer, tip):
+        transaction.set_worktree(worktree_name(branch), None)
+        return False
+    transaction.set_worktree(worktree_name(branch), pointer.format())
+    transaction.set_worktree(worktree_name(repo.branch_name()), None)
+    return True
+
+
+def _check_leaving(repo: Repository, branch: str | None, oid: bytes | None = None) -> str:
+    """Return what HEAD is now; raises Conflict when leaving it would orphan a detached HEAD's changes."""
+    head = repo.read_head()
+    current = repo.branch_name()
+    if current is not None or head.oid is None:
+        return current or ""
+    pointer = repo.read_pointer(None, head.oid)
+    leaving = branch is not None or oid != head.oid
+    if leaving and has_changes(repo, pointer, head.oid):
+        from envgit.status import read_status
+
+        if read_status(repo).is_dirty:
+            raise Conflict(
+                f"the detached HEAD at {repo.short(head.oid.hex())} has uncommitted changes that belong to no branch",
+                hint="keep them with: envgit checkout -b NAME; or drop them with: envgit reset --hard",
+            )
+    return head.oid.hex()

@@ -1,0 +1,5 @@
+"""`python -m envgit.cli`."""
+
+from .main import main
+
+main()

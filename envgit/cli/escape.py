@@ -1,0 +1,65 @@
+"""Names and messages of a repository made harmless for a terminal, and names quoted as git quotes them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_LETTERS: Final = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
+_QUOTED_HIGH: Final = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
+_QUOTED: Final = re.compile(rb'[\x00-\x1f\x7f"\\]')
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
+)
+
+
+def neutralise(text: str) -> str:
+    """Show control characters, except newline and tab, as `^[`; C1, direction marks and stray bytes as `<U+009B>`."""
+    return _UNSAFE.sub(_shown, text) if _UNSAFE.search(text) else text
+
+
+def _shown(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < 0x20 or code == 0x7F:
+        return "^" + chr(code ^ 0x40)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"<{code - 0xDC00:02X}>"
+    return f"<U+{code:04X}>"
+
+
+def quote_path(path: bytes, *, quote_high: bool = True, force: bool = False, prefix: bytes = b"") -> str:
+    """Return `prefix + path` as git prints it: C-quoted when a byte asks for it; bytes above 0x7f only with
+    `quote_high` (git's core.quotePath)."""
+    whole = prefix + path
+    unusual = _QUOTED_HIGH if quote_high else _QUOTED
+    if not quote_high:
+        try:
+            whole.decode("utf-8")
+        except UnicodeDecodeError:
+            unusual = _QUOTED_HIGH
+    if not force and not unusual.search(whole):
+        return whole.decode("utf-8")
+    escaped = unusual.sub(lambda match: _octal(match.group()[0]).encode("ascii"), whole)
+    return f'"{escaped.decode("utf-8")}"'
+
+
+def _octal(byte: int) -> str:
+    letter = _LETTERS.get(byte)
+    return f"\\{letter}" if letter else f"\\{byte:03o}"
+
+
+def human_bytes(count: int) -> str:
+    """Return a size for people, powers of 1000: `712 bytes`, `1.2 MB`."""
+    if count < 1000:
+        return f"{count} byte{'' if count == 1 else 's'}"
+    size = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} PB"
+
+
+def count_of(count: int, noun: str, plural: str | None = None) -> str:
+    """Return `1 file`, `9,012 files`."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

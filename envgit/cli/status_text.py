@@ -1,0 +1,109 @@
+"""The state of the environment as text: the long form, and the short one for scripts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .changes import display_path, fold_directories, letter, property_changes
+from .escape import count_of, quote_path
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from envgit.repo import Repository
+    from envgit.status import NoiseGroup, Status
+
+
+def long_lines(status: Status, screen: Screen) -> Iterator[str]:
+    """Yield the lines of `envgit status`."""
+    yield _where(status, screen)
+    if status.head is None:
+        yield "No commits yet"
+    if not status.changes and not status.noise:
+        yield "nothing to commit, environment clean" if status.head else ""
+    else:
+        yield "Changes to be committed:"
+        yield '  (see them with "envgit diff", take one back with "envgit restore PATH")'
+        for change in fold_directories(status.changes):
+            details = property_changes(change)
+            suffix = f" ({', '.join(details)})" if details else ""
+            mark = screen.paint("red" if change.kind == "D" else "green", letter(change))
+            yield f"        {mark} {screen.path(display_path(change))}{screen.safe(suffix)}"
+        if status.noise:
+            yield f"        + {_noise(status.noise, screen)}"
+    if status.running:
+        yield f"{count_of(status.running, 'sandbox', 'sandboxes')} running in this environment"
+    if status.base_differs:
+        yield "The running environment was started from another commit than HEAD."
+
+
+def _where(status: Status, screen: Screen) -> str:
+    if status.branch:
+        return f"On branch {screen.paint('branch', screen.safe(status.branch))}"
+    return f"HEAD detached at {screen.paint('yellow', (status.head or '')[:7])}"
+
+
+def _noise(groups: tuple[NoiseGroup, ...], screen: Screen) -> str:
+    listed = ", ".join(f"{group.paths:,} {screen.safe(group.label)}" for group in groups)
+    return f"{listed}, for example {screen.path(groups[0].example)}"
+
+
+def short_lines(status: Status, screen: Screen, *, branch: bool, noise: bool) -> Iterator[str]:
+    """Yield `M etc/motd` lines; noise is one comment line."""
+    if branch:
+        yield f"## {screen.safe(status.branch) if status.branch else 'HEAD (no branch)'}"
+    for change in fold_directories(status.changes):
+        mark = screen.paint("red" if change.kind == "D" else "green", letter(change))
+        path = display_path(change)
+        shown = quote_path(path, force=True) if b" " in path else screen.path(path)
+        yield f"{mark} {shown}"
+    if noise and status.noise:
+        yield f"# {_noise(status.noise, screen)}"
+
+
+def next_steps(status: Status) -> list[tuple[str, str]]:
+    """Return commands to type next, each with what it does."""
+    if status.head is None:
+        return [
+            ("envgit import host", "take a root filesystem from this machine's distribution"),
+            ("envgit import tar:FILE", "or from an archive"),
+        ]
+    if status.changes or status.noise:
+        return [
+            ("envgit diff", "see the changes"),
+            ("envgit commit -m MESSAGE", "record them"),
+            ("envgit checkout -b NAME", "or carry them to a new branch"),
+        ]
+    return [
+        ("envgit run -it -- bash", "work in the environment; what you change stays"),
+        ("envgit log --graph --oneline", "see its history"),
+        ("envgit checkout -b NAME", "try something on a branch"),
+    ]
+
+
+def status_comment(repo: Repository) -> tuple[bool, list[str]]:
+    """Return whether there is anything to commit, and the long status without colours.
+
+    Works in a forked child: reading the status may enter a user namespace, and the editor must not run in one.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        dirty = True
+        with open(writing, "wb") as pipe:
+            from envgit.errors import EnvgitError
+            from envgit.status import read_status
+
+            try:
+                status = read_status(repo)
+                dirty = status.is_dirty
+                pipe.write("\n".join(long_lines(status, Screen(pipe, terminal=True, color=False))).encode())
+            except (EnvgitError, OSError):
+                pass  # the commit itself will meet it again, and say so
+        os._exit(0 if dirty else 1)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        lines = pipe.read().decode("utf-8", "replace").split("\n")
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 1, lines

@@ -1,0 +1,56 @@
+"""envgit import."""
+
+from __future__ import annotations
+
+import click
+
+from envgit.errors import UsageError
+
+from ..command import dry_run_option, quiet_option, refuse_words_after_dashes, verb
+from ..import_text import say_import, say_left_out
+from ..session import Session
+
+
+@verb("import")
+@click.argument("source", metavar="SOURCE", required=False)
+@click.option("--from", "from_source", metavar="SOURCE", help="The same as SOURCE, as init has it.")
+@click.option("-m", "--message", metavar="TEXT", help="Message of the commit.")
+@dry_run_option
+@quiet_option
+@click.pass_context
+def import_command(
+    ctx: click.Context,
+    source: str | None,
+    from_source: str | None,
+    message: str | None,
+    dry_run: bool,
+    quiet: bool,
+) -> int:
+    """Record a root filesystem as a new commit on the current branch.
+
+    SOURCE is `host`, `dir:PATH`, `tar:FILE` or `tar:-` (standard input). Archives may be plain, gzip, zstd or xz; they
+    are read as a stream and never unpacked to disk first.
+
+    Exit status 3: imported, but something was left out or could not be kept; standard error says what.
+    """
+    from envgit.import_environment import import_environment
+    from envgit.layers.sources import parse_source
+
+    session: Session = ctx.obj
+    refuse_words_after_dashes(ctx)
+    if (source is None) == (from_source is None):
+        raise UsageError("name one source", hint="envgit import host, dir:PATH, tar:FILE or tar:-")
+    source = source or from_source or ""
+    result = import_environment(
+        session.repo,
+        parse_source(source),
+        message=message,
+        dry_run=dry_run,
+        stdin=session.stdin if source == "tar:-" else None,
+    )
+    if quiet:
+        say_left_out(session, result)
+    else:
+        say_import(session, result)
+        session.hint_undo(None if result.dry_run else result.operation)
+    return session.status_of_warnings()

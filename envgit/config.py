@@ -1,0 +1,70 @@
+"""The repository's configuration: a plain git configuration file, read with git's own rules for scopes."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from envgit.errors import InvalidName, UnknownPath
+from envgit.repo import Repository
+
+
+def _open(repo: Repository) -> Any:
+    """Open the repository's scope on top of the user's and the system's."""
+    import pygit2
+
+    config = pygit2.Config()
+    home = repo.environ.get("HOME", "")
+    xdg = repo.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    scopes = [("/etc/gitconfig", 2), (os.path.join(xdg, "git", "config"), 3), (os.path.join(home, ".gitconfig"), 4)]
+    for path, level in scopes:
+        if os.path.isfile(path) and os.access(path, os.R_OK):
+            config.add_file(path, level)
+    config.add_file(repo.path("config"), 5)
+    return config
+
+
+def _check_key(key: str) -> None:
+    section, _, name = key.rpartition(".")
+    if not section or not name or "\n" in key or "\0" in key:
+        raise InvalidName(f"{key!r} is not a configuration key", hint="keys look like user.name or envgit.network")
+
+
+def get_value(repo: Repository, key: str) -> str | None:
+    """Return the value that wins, or None."""
+    _check_key(key)
+    try:
+        return str(_open(repo)[key])
+    except KeyError:
+        return None
+    except ValueError as error:
+        raise InvalidName(f"{key!r} is not a configuration key: {error}") from error
+
+
+def set_value(repo: Repository, key: str, value: str) -> None:
+    """Set a value in the repository's own file."""
+    _check_key(key)
+    import pygit2
+
+    if "\0" in value:
+        raise InvalidName("a configuration value cannot contain a NUL byte")
+    try:
+        pygit2.Config(repo.path("config"))[key] = value
+    except ValueError as error:
+        raise InvalidName(f"{key!r} is not a configuration key: {error}") from error
+
+
+def unset_value(repo: Repository, key: str) -> None:
+    """Remove a value from the repository's own file; raises UnknownPath when it is not there."""
+    _check_key(key)
+    import pygit2
+
+    try:
+        del pygit2.Config(repo.path("config"))[key]
+    except (KeyError, OSError) as error:
+        raise UnknownPath(f"{key} is not set in this repository", hint="envgit config --list") from error
+
+
+def list_values(repo: Repository) -> tuple[tuple[str, str], ...]:
+    """Return every (key, value) that applies, in git's order of scopes."""
+    return tuple((entry.name, entry.value or "") for entry in _open(repo))

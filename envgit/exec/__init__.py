@@ -1,0 +1,1 @@
+"""Sandboxes: user namespaces, mounts, privileges, consoles. Knows neither git nor the layers' format."""

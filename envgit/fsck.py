@@ -1,0 +1,216 @@
+"""Fsck: every object, hash and metadata line that a ref reaches, and the local state beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from envgit.errors import EnvgitError
+from envgit.layers.compare import diff_trees
+from envgit.layers.memory_tree import MemoryTree
+from envgit.model import Change, Child, DirectoryRef
+from envgit.repo import Repository
+from envgit.snapshot import read_config_bytes, read_snapshot
+from envgit.stack import stack_key
+from envgit.status import empty_root
+from envgit.store.history import iter_commits
+from envgit.store.operations import iter_operations
+from envgit.store.verify import iter_damage
+from envgit.tag import peel
+from envgit.uppers import Everything, capture_upper
+from envgit.worktree import branch_of_worktree, parse_pointer
+
+
+class Problem(NamedTuple):
+    where: str
+    what: str
+    hint: str | None
+
+
+class FsckReport(NamedTuple):
+    problems: tuple[Problem, ...]
+    commits: int
+    directories: int
+    files: int
+    layers: int
+    bytes: int
+
+
+class _Check:
+    def __init__(self, repo: Repository, full: bool) -> None:
+        self.repo = repo
+        self.full = full
+        self.problems: list[Problem] = []
+        self.seen: set[object] = set()
+        self.commits: list[bytes] = []
+        self.directories = self.files = self.bytes = 0
+
+    def note(self, where: str, error: EnvgitError) -> None:
+        self.problems.append(Problem(where, error.message, error.hint))
+
+    def check_commit(self, oid: bytes) -> None:
+        where = f"commit {oid.hex()[:12]}"
+        try:
+            snapshot = read_snapshot(self.repo.objects, oid)
+            read_config_bytes(self.repo.objects, snapshot)
+            self.check_tree(where, snapshot.root)
+            for paths in self.repo.reader.read_links(snapshot.root):
+                self.check_link_set(where, snapshot.root, paths)
+        except EnvgitError as error:
+            self.note(where, error)
+        else:
+            self.commits.append(oid)
+
+    def check_tree(self, where: str, root: DirectoryRef) -> None:
+        """Read every directory and file once, whatever number of commits shares it."""
+        todo: list[tuple[bytes, DirectoryRef]] = [(b"", root)]
+        while todo:
+            path, ref = todo.pop()
+            if ref in self.seen:
+                continue
+            self.seen.add(ref)
+            self.directories += 1
+            self.repo.monitor.advance()
+            try:
+                directory = self.repo.reader.read_directory(ref)
+            except EnvgitError as error:
+                self.note(f"{where}: /{os.fsdecode(path)}", error)
+                continue
+            for name, child in directory.children.items():
+                child_path = path + b"/" + name if path else name
+                if isinstance(child.content, DirectoryRef):
+                    todo.append((child_path, child.content))
+                elif child.entry.type == "f":
+                    self.check_file(where, child_path, child)
+
+    def check_file(self, where: str, path: bytes, child: Child) -> None:
+        key = (child.content, child.entry.sha256, child.entry.size)
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        self.files += 1
+        if not self.full:
+            return
+        try:
+            for piece in self.repo.reader.iter_content(child):
+                self.bytes += len(piece)
+        except EnvgitError as error:
+            self.note(f"{where}: /{os.fsdecode(path)}", error)
+
+    def check_link_set(self, where: str, root: DirectoryRef, paths: tuple[bytes, ...]) -> None:
+        from envgit.errors import CorruptObject
+        from envgit.tree_path import find_child
+
+        entries = {find_child(self.repo.reader, root, path).entry._replace(name=b"") for path in paths}
+        if len(entries) != 1:
+            self.note(where, CorruptObject(f"the hard links of {os.fsdecode(paths[0])} have different metadata"))
+
+    def check_pointers(self) -> None:
+        folder = self.repo.path("worktrees")
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
+            try:
+                word = self.repo.read_pointer_word(name)
+                if word is None:
+                    continue
+                pointer = parse_pointer(word)
+                read_snapshot(self.repo.objects, pointer.base)
+                if pointer.upper is not None and not os.path.isdir(self.repo.path("uppers", pointer.upper, "upper")):
+                    branch = branch_of_worktree(name) or "the detached HEAD"
+                    self.problems.append(
+                        Problem(
+                            f"worktree of {branch}",
+                            f"its upper directory {pointer.upper} is missing: uncommitted changes are lost",
+                            f"envgit checkout {branch}; envgit reset --hard",
+                        )
+                    )
+            except EnvgitError as error:
+                self.note(f"worktree {name}", error)
+
+
+def check_repository(repo: Repository, *, full: bool = True) -> FsckReport:
+    """Check everything reachable from refs, HEAD, worktrees and operations, and the layer cache.
+
+    Reads and changes nothing; finds all problems instead of stopping at the first. `full` False skips the bytes of files.
+    """
+    check = _Check(repo, full)
+    repo.monitor.start("checking objects")
+    for problem in _check_packs(repo):
+        check.problems.append(problem)
+    repo.monitor.finish()
+    repo.monitor.start("checking trees", None, "directories")
+    for oid in _iter_commits(repo, check):
+        check.check_commit(oid)
+    repo.monitor.finish()
+    check.check_pointers()
+    try:
+        for _ in iter_operations(repo.git_dir):
+            pass
+    except EnvgitError as error:
+        check.note("operation log", error)
+    layers = _check_layers(repo, check) if full else 0
+    return FsckReport(tuple(check.problems), len(check.commits), check.directories, check.files, layers, check.bytes)
+
+
+def _check_layers(repo: Repository, check: _Check) -> int:
+    """Compare each cached layer with the trees that it lies between: capturing it over the lower must give the upper."""
+    if not repo.cache.is_current():
+        return 0
+    roots: dict[tuple[str, ...], DirectoryRef] = {}
+    for oid in check.commits:
+        snapshot = read_snapshot(repo.objects, oid)
+        stack = repo.cache.find_stack(stack_key(snapshot))
+        if stack is not None:
+            roots[stack] = snapshot.root
+    repo.monitor.start("checking layers", len(roots), "layers")
+    repo.enter_tree_namespace()
+    for stack, root in roots.items():
+        base = roots.get(stack[1:])
+        if len(stack) == 1 or base is not None:
+            problem = _check_layer(repo, stack[0], root, base or empty_root(repo))
+            if problem is not None:
+                hint = f"it is only a cache: rm -rf {repo.path('layers')}; the next run makes it again"
+                check.problems.append(Problem(f"layer {stack[0]}", problem, hint))
+        repo.monitor.advance()
+    repo.monitor.finish()
+    return len(roots)
+
+
+def _check_layer(repo: Repository, name: str, root: DirectoryRef, base: DirectoryRef) -> str | None:
+    """Return what is wrong with one layer that turns `base` into `root`."""
+    fd = os.open(repo.cache.layer_path(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        memory = MemoryTree(repo.reader, fd, hash_files=True)
+        found = capture_upper(repo, fd, base, memory, memory, Everything()).root
+        paths = [os.fsdecode(change.path) for change in diff_trees(root, found, memory) if not _is_device(change)]
+    except EnvgitError as error:
+        return error.message
+    finally:
+        os.close(fd)
+    return f"it differs from its revision in {len(paths)} paths, /{paths[0]} for one" if paths else None
+
+
+def _is_device(change: Change) -> bool:
+    """Device nodes are never created on disk."""
+    return change.new is None and change.old is not None and change.old.entry.type in ("c", "b")
+
+
+def _check_packs(repo: Repository) -> Iterator[Problem]:
+    for where, what in iter_damage(repo.objects):
+        yield Problem(where, what, "restore the file from a clone or a backup: git fetch brings missing objects back")
+
+
+def _iter_commits(repo: Repository, check: _Check) -> Iterator[bytes]:
+    starts = []
+    for name, oid in repo.refs.iter_refs("refs/"):
+        try:
+            starts.append(peel(repo, oid))
+        except EnvgitError as error:
+            check.note(name, error)
+    head = repo.read_head().oid
+    if head is not None:
+        starts.append(head)
+    try:
+        yield from iter_commits(repo.objects, starts, [])
+    except EnvgitError as error:
+        check.note("history", error)

@@ -1,0 +1,191 @@
+"""Gc: drop what nothing needs any more, and put many packs into few. What undo can reach is kept for a while."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import NamedTuple
+
+from envgit.errors import StorageError
+from envgit.layers.removal import remove_tree
+from envgit.repo import BRANCH_PREFIX, Repository
+from envgit.sandbox_state import iter_states
+from envgit.snapshot import read_snapshot
+from envgit.stack import prepare_cache, run_where_ids_are_plain, stack_key
+from envgit.store.consolidate import consolidate
+from envgit.store.operations import drop_operation, iter_operations
+from envgit.transaction import KEPT_PREFIX
+from envgit.uppers import is_mounted, upper_paths
+from envgit.worktree import parse_pointer
+
+_DAY_SECONDS = 86_400
+_LAYER_DAYS = 14
+
+
+class GcReport(NamedTuple):
+    packs_before: int
+    packs_after: int
+    layers_removed: tuple[str, ...]
+    uppers_removed: tuple[str, ...]
+    sandboxes_removed: tuple[str, ...]
+    kept_removed: tuple[str, ...]
+    operations_removed: int
+    bytes_freed: int
+    dry_run: bool
+
+
+class _Doomed(NamedTuple):
+    """The plan: everything that will go."""
+
+    uppers: tuple[str, ...]
+    sandboxes: tuple[str, ...]
+    kept: tuple[str, ...]
+    operations: tuple[int, ...]
+    layers: tuple[str, ...]
+
+
+def collect_garbage(
+    repo: Repository,
+    *,
+    dry_run: bool = False,
+    aggressive: bool = False,
+    keep_days: int = 30,
+    prune_now: bool = False,
+) -> GcReport:
+    """Remove dead sandboxes, unreferenced upper directories, old operations with what only they kept, unused layers.
+
+    Operations younger than `keep_days` can still be undone (`prune_now`: none but the last). Objects are put into few packs;
+    `aggressive` lets git delta-compress them. Nothing that a branch, tag, worktree or kept operation names is lost. Safe beside
+    running sandboxes and readers.
+    """
+    now = time.time()
+    cutoff = now if prune_now else now - keep_days * _DAY_SECONDS
+    before = _disk_bytes(repo.git_dir)
+    with repo.operation(["gc"]) as transaction:
+        repo.monitor.start("looking for garbage")
+        doomed = _plan(repo, cutoff, now - (0 if prune_now else _LAYER_DAYS * _DAY_SECONDS))
+        repo.monitor.finish()
+        packs_before = repo.objects.statistics().packs
+        if not dry_run:
+            for name in doomed.kept:
+                transaction.set_ref(name, None)
+            transaction.finish("gc")
+            for number in doomed.operations:
+                drop_operation(repo.git_dir, number)
+            run_where_ids_are_plain(repo, lambda: _remove(repo, doomed))
+            repo.monitor.start("packing objects")
+            while consolidate(repo.path("objects")) is not None:
+                continue
+            if aggressive or prune_now or doomed.kept:
+                _repack(repo, aggressive, int(cutoff))
+            repo.monitor.finish()
+            repo.objects.refresh()
+    after = before if dry_run else _disk_bytes(repo.git_dir)
+    return GcReport(
+        packs_before=packs_before,
+        packs_after=repo.objects.statistics().packs,
+        layers_removed=doomed.layers,
+        uppers_removed=doomed.uppers,
+        sandboxes_removed=doomed.sandboxes,
+        kept_removed=doomed.kept,
+        operations_removed=len(doomed.operations),
+        bytes_freed=max(0, before - after),
+        dry_run=dry_run,
+    )
+
+
+def _repack(repo: Repository, aggressive: bool, prune_before: int) -> None:
+    """Let stock git drop unreachable objects and, if asked, delta-compress; without git nothing is dropped."""
+    import subprocess
+
+    git = shutil.which("git", path=repo.environ.get("PATH"))
+    if git is None:
+        repo.monitor.warn("git is not installed: unreachable objects stay; install git to drop them")
+        return
+    base = [git, "--git-dir", repo.git_dir]
+    environ = {name: value for name, value in repo.environ.items() if not name.startswith("GIT_")}
+    repack = [*base, "repack", "-a", "-d", "-l", "-q", f"--unpack-unreachable={prune_before}"]
+    if aggressive:
+        repack += ["-f", "--depth=50", "--window=50"]
+    for command in (repack, [*base, "prune", f"--expire={prune_before}"]):
+        done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise StorageError(f"git {command[3]} failed: {said[-1] if said else done.returncode}", hint="envgit fsck")
+
+
+def _plan(repo: Repository, cutoff: float, layer_cutoff: float) -> _Doomed:
+    words = {name: repo.read_pointer_word(name) for name in _list(repo.path("worktrees"))}
+    pointers = [parse_pointer(word) for word in words.values() if word]
+    uppers = {pointer.upper for pointer in pointers}
+    commits = {pointer.base for pointer in pointers}
+    old: list[int] = []
+    for index, operation in enumerate(iter_operations(repo.git_dir)):
+        if index and operation.seconds < cutoff:
+            old.append(operation.number)
+            continue
+        for _, before, after in operation.refs:
+            commits.update(oid for oid in (before, after) if oid is not None)
+        for _, before_word, after_word in operation.worktrees:
+            for word in (before_word, after_word):
+                if word:
+                    pointer = parse_pointer(word)
+                    uppers.add(pointer.upper)
+                    commits.add(pointer.base)
+    live = [state for state, alive in iter_states(repo) if alive]
+    layers_in_use = {name for state in live for name in state.layers} | _layers_of(repo, [p.base for p in pointers])
+    before_ns = int(layer_cutoff * 1_000_000_000)
+    return _Doomed(
+        uppers=tuple(
+            id for id in _list(repo.path("uppers")) if id not in uppers and not is_mounted(upper_paths(repo, id))
+        ),
+        sandboxes=tuple(id for id in _list(repo.path("sandboxes")) if id not in {state.id for state in live}),
+        kept=tuple(name for name, oid in repo.refs.iter_refs(KEPT_PREFIX) if oid not in commits),
+        operations=tuple(reversed(old)),
+        layers=tuple(
+            layer.name for layer in repo.cache.layers() if layer.name not in layers_in_use and layer.used_ns < before_ns
+        ),
+    )
+
+
+def _layers_of(repo: Repository, bases: list[bytes]) -> set[str]:
+    """The layers below worktrees and branches' tips: what the next run needs."""
+    tips = [oid for _, oid in repo.refs.iter_refs(BRANCH_PREFIX)]
+    stacks = (repo.cache.find_stack(stack_key(read_snapshot(repo.objects, oid))) for oid in {*bases, *tips})
+    return {name for stack in stacks if stack is not None for name in stack}
+
+
+def _remove(repo: Repository, doomed: _Doomed) -> None:
+    for folder, ids in (("uppers", doomed.uppers), ("sandboxes", doomed.sandboxes)):
+        fd = os.open(repo.path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for id in ids:
+                remove_tree(os.fsencode(id), fd)
+        finally:
+            os.close(fd)
+    prepare_cache(repo).remove(doomed.layers)
+
+
+def _list(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def _disk_bytes(folder: str) -> int:
+    """Return the bytes allocated below a folder, as far as this user can see."""
+    total = 0
+    todo: list[str] = [folder]
+    while todo:
+        try:
+            with os.scandir(todo.pop()) as found:
+                for item in found:
+                    if item.is_dir(follow_symlinks=False):
+                        todo.append(item.path)
+                    else:
+                        total += item.stat(follow_symlinks=False).st_blocks * 512
+        except OSError:
+            continue
+    return total

@@ -1,0 +1,75 @@
+"""Have a stack of layers that shows a tree: from the cache, or by writing as little as possible."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from envgit.layers.cache import MAX_STACK, LayerCache
+from envgit.layers.descent import DIRECTORY_FLAGS
+from envgit.layers.materialise import materialise
+from envgit.model import DirectoryRef, TreeReader
+from envgit.monitor import Monitor
+
+
+class KnownTree(NamedTuple):
+    """A tree and what the cache calls it."""
+
+    key: str
+    root: DirectoryRef
+
+
+def ensure_stack(
+    cache: LayerCache,
+    target: KnownTree,
+    candidates: Sequence[KnownTree],
+    reader: TreeReader,
+    *,
+    monitor: Monitor | None = None,
+    sync: Callable[[int], None] | None = None,
+) -> tuple[str, ...]:
+    """Return the layers, top first, that show `target`; materialise what is missing.
+
+    `candidates`: trees to start from, best (nearest) first; the first that is cached is used. A stack that would
+    grow past MAX_STACK is flattened, sharing its files. `cache.prepare` was called. Raises what `materialise` does.
+    """
+    names = cache.find_stack(target.key)
+    if names is None:
+        below: tuple[str, ...] = ()
+        base: DirectoryRef | None = None
+        for candidate in candidates:
+            found = cache.find_stack(candidate.key)
+            if found is not None:
+                below, base = found, candidate.root
+                break
+        names = (_make_layer(cache, target.root, base, reader, (), monitor, sync), *below)
+        cache.record_stack(target.key, names)
+    if len(names) > MAX_STACK:
+        names = (_make_layer(cache, target.root, None, reader, names, monitor, sync),)
+        cache.record_stack(target.key, names)
+    return names
+
+
+def _make_layer(
+    cache: LayerCache,
+    target: DirectoryRef,
+    base: DirectoryRef | None,
+    reader: TreeReader,
+    link_from: Sequence[str],
+    monitor: Monitor | None,
+    sync: Callable[[int], None] | None,
+) -> str:
+    layer = cache.begin_layer()
+    opened: list[int] = []
+    try:
+        for path in (layer.path, *[cache.layer_path(name) for name in link_from]):
+            opened.append(os.open(path, DIRECTORY_FLAGS))
+        materialise(target, base, reader, opened[0], cache.disk_ids, monitor=monitor, link_from=opened[1:])
+        return cache.publish(layer, sync)
+    except BaseException:
+        cache.discard(layer)
+        raise
+    finally:
+        for fd in opened:
+            os.close(fd)

@@ -1,0 +1,190 @@
+"""An open repository: where its parts are, and how revisions and branches are named."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from envgit.errors import NotARepository, UnknownRevision
+from envgit.exec.idmap import choose_idmap, disk_ids, enter_tree_namespace
+from envgit.layers.cache import LayerCache
+from envgit.model import DiskIds, IdMap
+from envgit.monitor import Monitor
+from envgit.store import storage
+from envgit.store.identity import read_identity
+from envgit.store.lock import RepositoryLock
+from envgit.store.object_store import ObjectStore
+from envgit.store.refs import Head, RefStore
+from envgit.store.repository import GitRepository, create_bare, open_
+from envgit.store.revisions import resolve_commit
+from envgit.transaction import Transaction
+from envgit.trees import GitTreeReader
+from envgit.worktree import Pointer, parse_pointer, worktree_name
+
+if TYPE_CHECKING:
+    from envgit.store.objects import Signature
+
+DIRECTORY_NAME = ".envgit"
+BRANCH_PREFIX = "refs/heads/"
+TAG_PREFIX = "refs/tags/"
+
+
+class Repository:
+    """One `.envgit` folder. Parts are opened when first used; nothing is kept open across a fork on purpose.
+
+    `environ` is the caller's environment (identity, editor); `monitor` hears progress and warnings.
+    """
+
+    def __init__(self, git: GitRepository, environ: Mapping[str, str], monitor: Monitor) -> None:
+        self._git = git
+        self.git_dir = git.git_dir
+        self.project = os.path.dirname(git.git_dir)
+        self.objects: ObjectStore = git.objects
+        self.refs: RefStore = git.refs
+        self.environ = environ
+        self.monitor = monitor
+        self._entered = False
+
+    @classmethod
+    def open_(cls, start: str, environ: Mapping[str, str], monitor: Monitor) -> Repository:
+        """Find the repository that `start` lies in by walking up.
+
+        Raises NotARepository, or UnsupportedRepository for a foreign owner or an unknown format.
+        """
+        folder = os.path.abspath(start)
+        while True:
+            git_dir = os.path.join(folder, DIRECTORY_NAME)
+            if os.path.isdir(git_dir):
+                return cls(open_(git_dir), environ, monitor)
+            parent = os.path.dirname(folder)
+            if parent == folder:
+                raise NotARepository(
+                    f"{start} is not in an envgit repository",
+                    hint="make one: envgit init lab --from host; or name one: envgit -C DIR ...",
+                )
+            folder = parent
+
+    @classmethod
+    def create_(cls, project: str, branch: str, environ: Mapping[str, str], monitor: Monitor) -> Repository:
+        """Create `project/.envgit` (and `project` when missing) with an unborn `branch`."""
+        os.makedirs(project, exist_ok=True)
+        git_dir = os.path.join(os.path.abspath(project), DIRECTORY_NAME)
+        return cls(create_bare(git_dir, branch), environ, monitor)
+
+    # parts
+
+    @cached_property
+    def reader(self) -> GitTreeReader:
+        return GitTreeReader(self.objects)
+
+    @cached_property
+    def idmap(self) -> IdMap:
+        """How sandboxes of this process map ids; chosen before the tree namespace is entered, and again after."""
+        return choose_idmap()
+
+    @cached_property
+    def disk_ids(self) -> DiskIds:
+        return disk_ids(self.idmap)
+
+    @cached_property
+    def cache(self) -> LayerCache:
+        return LayerCache(os.fsencode(self.path("layers")), self.disk_ids, storage.reach)
+
+    def lock(self) -> RepositoryLock:
+        """Return the (not yet acquired) lock of the repository's writers."""
+        return self._git.lock()
+
+    def path(self, *parts: str) -> str:
+        """Return a path inside the repository's folder."""
+        return os.path.join(self.git_dir, *parts)
+
+    def enter_tree_namespace(self) -> None:
+        """Make ids on disk the environment's ids for the rest of this process (rootless; nothing for root)."""
+        if not self._entered:
+            _ = self.disk_ids
+            enter_tree_namespace(self.idmap)
+            self._entered = True
+
+    @property
+    def in_tree_namespace(self) -> bool:
+        return self._entered
+
+    # names
+
+    def read_head(self) -> Head:
+        return self.refs.read_head()
+
+    def branch_name(self) -> str | None:
+        """Return the short name of the checked-out branch, also when it is unborn; None when HEAD is detached."""
+        symbolic = self.read_head().symbolic
+        return None if symbolic is None else symbolic.removeprefix(BRANCH_PREFIX)
+
+    def head_oid(self) -> str | None:
+        oid = self.read_head().oid
+        return None if oid is None else oid.hex()
+
+    def resolve(self, spec: str) -> str:
+        """Return the 40-hex commit id of a revision (gitrevisions syntax); raises UnknownRevision, AmbiguousRevision."""
+        return self.resolve_bytes(spec).hex()
+
+    def resolve_bytes(self, spec: str) -> bytes:
+        head = self.read_head()
+        if spec in ("HEAD", "@") and head.oid is None:
+            raise UnknownRevision(
+                f"branch {self.branch_name()} has no commits yet", hint="envgit import --from host makes the first one"
+            )
+        return resolve_commit(self.objects, self.refs, spec)
+
+    def short(self, oid: str) -> str:
+        """Return the shortest unambiguous id of at least seven digits."""
+        return self.objects.abbreviate(oid)
+
+    # worktrees
+
+    def read_pointer(self, branch: str | None, tip: bytes | None) -> Pointer | None:
+        """Return where a branch's uncommitted changes are; without a stored pointer there are none on `tip`."""
+        word = self.read_pointer_word(worktree_name(branch))
+        if word is not None:
+            return parse_pointer(word)
+        return None if tip is None else Pointer(tip, None)
+
+    def read_pointer_word(self, name: str) -> str | None:
+        try:
+            with open(self.path("worktrees", name, "base"), encoding="ascii") as file:
+                return file.read().strip()
+        except FileNotFoundError:
+            return None
+
+    # writing
+
+    def operation(self, command: Sequence[str]) -> Transaction:
+        """Return a Transaction (not yet entered) named by `command`.
+
+        The committer is asked now: later the process may be in the tree namespace, where it is another user.
+        """
+        self.committer()
+        return Transaction(self.objects, self.refs, command, committer=self.committer)
+
+    def committer(self) -> Signature:
+        """Return who commits, as git would say; asked once, with the time of the first question."""
+        return self._committer
+
+    @cached_property
+    def _committer(self) -> Signature:
+        return read_identity(self.git_dir, self.environ, "committer", self.now())
+
+    def author(self) -> Signature:
+        """Return who authors, as git would say."""
+        return read_identity(self.git_dir, self.environ, "author", self.now())
+
+    def now(self) -> int:
+        """Seconds since the epoch."""
+        return int(time.time())
+
+
+def hex_or_none(oid: bytes | None) -> str | None:
+    """Return an id as results show it; None for an absent one."""
+    return None if oid is None else oid.hex()

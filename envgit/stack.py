@@ -1,0 +1,151 @@
+"""Which layers to mount for a revision: from its plan file, or by materialising what is missing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from envgit import errors
+from envgit.errors import EnvgitError, SandboxError
+from envgit.exec.idmap import needs_tree_namespace, run_in_tree_namespace
+from envgit.layers.cache import LayerCache
+from envgit.layers.capture import Captured
+from envgit.layers.plan_file import Plan
+from envgit.model import EnvironmentConfig
+from envgit.repo import Repository
+from envgit.snapshot import Snapshot, read_config_bytes, read_snapshot
+from envgit.uppers import Upper
+
+_ANCESTORS_TRIED = 64
+
+
+def find_plan(repo: Repository, oid: bytes) -> Plan | None:
+    """Return the plan of a commit if everything it needs is there: the hot path, a few small files."""
+    return repo.cache.find_plan(oid.hex()) if repo.cache.is_current() else None
+
+
+def ensure_plan(repo: Repository, oid: bytes, *, locked: bool = False) -> Plan:
+    """Return the plan of a commit, materialising missing layers first (in the tree namespace).
+
+    `locked`: the caller holds the repository's lock. Raises CorruptObject, StorageError, UnsupportedRepository.
+    """
+    plan = find_plan(repo, oid)
+    if plan is not None:
+        return plan
+    lock = None if locked else repo.lock()
+    try:
+        if lock is not None:
+            lock.acquire(b"envgit: materialising " + oid.hex()[:12].encode())
+        run_where_ids_are_plain(repo, lambda: _materialise(repo, oid))
+    finally:
+        if lock is not None:
+            lock.release()
+    plan = find_plan(repo, oid)
+    if plan is None:
+        raise SandboxError(f"the layers of {oid.hex()} could not be prepared", hint="envgit fsck")
+    return plan
+
+
+def prepare_cache(repo: Repository) -> LayerCache:
+    """Return the layer cache, usable; what a killed handover left is finished first. Called under the lock."""
+    from envgit.layers.handover import recover
+
+    recover(repo.cache)
+    repo.cache.prepare()
+    return repo.cache
+
+
+def _materialise(repo: Repository, oid: bytes) -> None:
+    from envgit.layers.stacking import KnownTree, ensure_stack
+
+    cache = prepare_cache(repo)
+    snapshot = read_snapshot(repo.objects, oid)
+    candidates = [KnownTree(stack_key(known), known.root) for known in _iter_ancestors(repo, snapshot)]
+    target = KnownTree(stack_key(snapshot), snapshot.root)
+    layers = ensure_stack(cache, target, candidates, repo.reader, monitor=repo.monitor)
+    record_plan(repo, snapshot, layers)
+
+
+def _iter_ancestors(repo: Repository, snapshot: Snapshot) -> Iterator[Snapshot]:
+    """Yield the first ancestor that has a stack: the smallest difference to materialise."""
+    for _ in range(_ANCESTORS_TRIED):
+        if not snapshot.commit.parents:
+            return
+        try:
+            snapshot = read_snapshot(repo.objects, snapshot.commit.parents[0])
+        except EnvgitError:
+            return
+        if repo.cache.find_stack(stack_key(snapshot)) is not None:
+            yield snapshot
+            return
+
+
+def stack_key(snapshot: Snapshot) -> str:
+    """Return what the layer cache calls the tree of a commit."""
+    assert isinstance(snapshot.root.content, bytes)
+    return snapshot.root.content.hex()
+
+
+def record_plan(repo: Repository, snapshot: Snapshot, layers: tuple[str, ...]) -> None:
+    """Write the plan file of a commit whose stack is `layers`, top first."""
+    from envgit.environment_config import parse_config
+
+    config: EnvironmentConfig = parse_config(read_config_bytes(repo.objects, snapshot))
+    plan = Plan(
+        tree=stack_key(snapshot),
+        parents=tuple(parent.hex() for parent in snapshot.commit.parents),
+        layers=layers,
+        env=config.env,
+        cmd=config.cmd,
+        entrypoint=config.entrypoint,
+        working_dir=config.working_dir,
+        user=config.user,
+    )
+    repo.cache.record_plan(snapshot.oid.hex(), plan)
+
+
+def adopt_upper(repo: Repository, upper: Upper, base: bytes, new: Snapshot, captured: Captured) -> None:
+    """Turn a committed upper directory into the layer of the new commit; what was left out stays in a new upper.
+
+    Called under the repository's lock, with nothing mounted over the upper directory. Only the cache is at stake: when
+    the base's own stack is gone, nothing is done.
+    """
+    from envgit.layers.handover import adopt
+
+    cache = prepare_cache(repo)
+    below = cache.find_stack(stack_key(read_snapshot(repo.objects, base)))
+    if below is None:
+        return
+    root_own = repo.reader.read_directory(new.root).own
+    name = adopt(cache, os.fsencode(upper.upper), captured, root_own, stack_key(new), below)
+    record_plan(repo, new, (name, *below))
+
+
+def run_where_ids_are_plain(repo: Repository, work: Callable[[], None]) -> None:
+    """Run `work` where ids on disk are the environment's; its EnvgitErrors arrive here."""
+    if repo.in_tree_namespace or not needs_tree_namespace(repo.idmap):
+        work()
+        return
+    read_end, write_end = os.pipe()
+
+    def report() -> int:
+        os.close(read_end)
+        try:
+            work()
+        except EnvgitError as error:
+            words = (type(error).__name__, error.message, error.hint or "")
+            os.write(write_end, "\0".join(words).encode("utf-8", "surrogateescape"))
+            return 1
+        return 0
+
+    try:
+        status = run_in_tree_namespace(repo.idmap, report)
+    finally:
+        os.close(write_end)
+        with os.fdopen(read_end, "rb") as pipe:
+            said = pipe.read().decode("utf-8", "surrogateescape")
+    if said:
+        kind, message, hint = said.split("\0")
+        raise getattr(errors, kind, EnvgitError)(message, hint=hint or None)
+    if status:
+        raise SandboxError(f"a helper process ended with status {status}", hint="envgit doctor")

@@ -1,0 +1,1 @@
+"""Git objects, refs and the operation log; knows no filesystem trees."""

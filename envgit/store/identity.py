@@ -1,0 +1,110 @@
+"""Who commits: git's environment variables, then git's configuration files, then the login."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+
+from envgit.errors import UsageError
+from envgit.store.dates import format_offset, parse_date
+from envgit.store.objects import Signature
+
+_SECTION = re.compile(r'\[\s*([A-Za-z0-9.-]+)(?:\s+"([^"]*)")?\s*\](.*)')
+_VARIABLE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s*=\s*(.*)")
+_ZONE = re.compile(r".*\s([+-]\d{4})\s*\Z", re.DOTALL)
+_MAX_INCLUDES = 10
+
+
+def read_identity(git_dir: str, environ: Mapping[str, str], role: str, now: int) -> Signature:
+    """Return the signature of `role` ("author" or "committer") at `now` (seconds); GIT_<ROLE>_* override as in git.
+
+    Raises UsageError for a GIT_<ROLE>_DATE that is not a date.
+    """
+    prefix = f"GIT_{role.upper()}_"
+    settings = None
+    values: list[str] = []
+    for key in ("name", "email"):
+        value = environ.get(prefix + key.upper())
+        if not value:
+            settings = settings if settings is not None else read_user_settings(git_dir, environ)
+            value = settings.get(f"{role}.{key}") or settings.get(f"user.{key}")
+        if not value:
+            value = environ.get("EMAIL") if key == "email" else None
+        values.append(value or _login(environ, key))
+    date = environ.get(prefix + "DATE")
+    seconds, offset = (now, format_offset(now)) if not date else _parse_fixed(date, now, prefix)
+    return Signature(os.fsencode(values[0]), os.fsencode(values[1]), seconds, offset.encode("ascii"))
+
+
+def _parse_fixed(date: str, now: int, prefix: str) -> tuple[int, str]:
+    try:
+        seconds = parse_date(date, now)
+    except UsageError as error:
+        raise UsageError(f"{prefix}DATE: {error.message}", hint=error.hint) from None
+    zone = _ZONE.match(date)
+    return seconds, zone[1] if zone else format_offset(seconds)
+
+
+def _login(environ: Mapping[str, str], key: str) -> str:
+    name = environ.get("LOGNAME") or environ.get("USER") or f"uid{os.getuid()}"
+    return name if key == "name" else f"{name}@{os.uname().nodename}"
+
+
+def read_user_settings(git_dir: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return `user.*`, `author.*` and `committer.*` of git's configuration; later files win, includes are followed."""
+    home = environ.get("HOME", "")
+    files: list[str] = []
+    if not environ.get("GIT_CONFIG_NOSYSTEM"):
+        files.append(environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig")
+    if "GIT_CONFIG_GLOBAL" in environ:
+        files.append(environ["GIT_CONFIG_GLOBAL"])
+    else:
+        files.append((environ.get("XDG_CONFIG_HOME") or home + "/.config") + "/git/config")
+        files.append(home + "/.gitconfig")
+    files.append(git_dir + "/config")
+    settings: dict[str, str] = {}
+    for path in files:
+        _read_config(path, home, settings, 0)
+    return settings
+
+
+def _read_config(path: str, home: str, settings: dict[str, str], depth: int) -> None:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            lines = file.read().replace("\\\n", "").split("\n")
+    except OSError:
+        return
+    section = ""
+    for line in lines:
+        line = line.strip()
+        if match := _SECTION.match(line):
+            section = match[1].lower() + (f".{match[2]}" if match[2] is not None else "")
+            line = match[3].strip()
+        if not (match := _VARIABLE.match(line)):
+            continue
+        key, value = f"{section}.{match[1].lower()}", _unquote(match[2])
+        if key == "include.path" and depth < _MAX_INCLUDES:
+            target = home + value[1:] if value.startswith("~/") else value
+            _read_config(os.path.join(os.path.dirname(path), target), home, settings, depth + 1)
+        elif section in ("user", "author", "committer"):
+            settings[key] = value
+
+
+def _unquote(text: str) -> str:
+    """git-config(1), "Syntax": quotes, escapes, comments."""
+    result: list[str] = []
+    quoted, position = False, 0
+    while position < len(text):
+        character = text[position]
+        if character == "\\" and position + 1 < len(text):
+            position += 1
+            result.append({"n": "\n", "t": "\t", "b": "\b"}.get(text[position], text[position]))
+        elif character == '"':
+            quoted = not quoted
+        elif character in "#;" and not quoted:
+            return "".join(result).rstrip()
+        else:
+            result.append(character)
+        position += 1
+    return "".join(result)

@@ -1,0 +1,148 @@
+"""Put an operation's values in place, and bring a repository back to one after a crash.
+
+Called under the repository's lock. Both directions are idempotent: killed in recovery, recovery starts again.
+"""
+
+from __future__ import annotations
+
+import os
+
+from envgit.errors import CorruptObject, RefMoved
+from envgit.store import operations, storage
+from envgit.store.objects import ZERO_OID, Signature
+from envgit.store.operations import Operation
+from envgit.store.pack_writer import remove_leftovers
+from envgit.store.reflog import ReflogEntry, append_entry, is_logged, last_new
+from envgit.store.refs import DELETION, RefLock, RefStore, head_content
+
+_RECOVERY_NAME = b"envgit"
+
+
+def head_target(value: str) -> str | bytes:
+    """Return an operation's HEAD value as RefStore takes it: a full name, or an oid of 20 bytes."""
+    return value if value.startswith("refs/") else bytes.fromhex(value)
+
+
+def take_locks(refs: RefStore, operation: Operation) -> list[RefLock]:
+    """Take git's lock of everything an operation moves, values checked; deletions first. All or none."""
+    locks: list[RefLock] = []
+    try:
+        for name, old, new in sorted(operation.refs, key=lambda change: (change[2] is not None, change[0])):
+            locks.append(refs.lock(name, new, old))
+        if operation.head is not None:
+            locks.append(refs.lock_head(head_target(operation.head[1]), head_target(operation.head[0])))
+    except BaseException:
+        release_locks(locks)
+        raise
+    return locks
+
+
+def release_locks(locks: list[RefLock]) -> None:
+    """Release what was not committed."""
+    for held in locks:
+        held.release()
+
+
+def write_pointer(git_dir: str, name: str, word: str | None) -> None:
+    """Set the pointer of a worktree, durably."""
+    folder = f"{git_dir}/worktrees/{name}"
+    if word is None:
+        if storage.unlink(folder + "/base", step="worktree-unlink"):
+            storage.sync_directory(folder, step="worktree-folder-sync")
+        return
+    if storage.make_directory(folder, step="worktree-folder"):
+        storage.sync_directory(git_dir + "/worktrees", step="worktree-folder-sync")
+    storage.write_file(folder + "/base", os.fsencode(word) + b"\n", step="worktree-write", scratch=git_dir)
+
+
+def read_pointer(git_dir: str, name: str) -> str | None:
+    """Return the pointer of a worktree, None without."""
+    try:
+        with open(f"{git_dir}/worktrees/{name}/base", "rb") as file:
+            return os.fsdecode(file.read().strip()) or None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def write_reflogs(refs: RefStore, operation: Operation, who: Signature, message: bytes, old_head: bytes | None) -> None:
+    """Append to the reflogs what an operation moved, as git does: HEAD's own too when its branch moved."""
+    git_dir = refs.git_dir
+    for name, old, new in operation.refs:
+        if new is not None and is_logged(name):
+            append_entry(git_dir, name, ReflogEntry(old or ZERO_OID, new, who, message))
+    head = refs.read_head()
+    if head.oid is not None and (
+        (operation.head is not None) or any(name == head.symbolic for name, _, _ in operation.refs)
+    ):
+        append_entry(git_dir, "HEAD", ReflogEntry(old_head or ZERO_OID, head.oid, who, message))
+
+
+def recover(refs: RefStore) -> Operation | None:
+    """Finish or drop what a killed command left; returns the operation that was finished, if any.
+
+    Removes lock files that hold what the killed command wrote (never another's), temporary packs and files of dead
+    processes, and an operation without valid end. Costs two directory listings when there is nothing to do.
+    """
+    git_dir = refs.git_dir
+    remove_leftovers(refs.git_dir + "/objects")
+    last = (operations.list_numbers(git_dir) or [0])[-1]
+    for path, pending in operations.iter_pending(git_dir):
+        if pending is not None:
+            _remove_locks(refs, pending)
+        storage.unlink(path, step="recover-pending")
+    for name in os.listdir(git_dir):
+        if name.startswith("tmp_"):
+            storage.unlink(f"{git_dir}/{name}", step="recover-temporary")
+    if not last or operations.read_finished(git_dir) == last:
+        return None
+    try:
+        operation = operations.read_operation(git_dir, last)
+    except CorruptObject:
+        operations.drop_operation(git_dir, last)
+        return recover(refs)
+    assert operation is not None
+    _remove_locks(refs, operation)
+    _redo(refs, operation)
+    operations.mark_finished(git_dir, last)
+    return operation
+
+
+def _remove_locks(refs: RefStore, operation: Operation) -> None:
+    for name, _, new in operation.refs:
+        refs.remove_stale_lock(name, DELETION if new is None else new.hex().encode() + b"\n")
+    refs.remove_stale_lock("packed-refs", DELETION)
+    if operation.head is not None:
+        refs.remove_stale_lock("HEAD", head_content(head_target(operation.head[1])))
+
+
+def _redo(refs: RefStore, operation: Operation) -> None:
+    """Move what is still at `old`; what is elsewhere was moved by stock git since and stays."""
+    git_dir = refs.git_dir
+    who = Signature(_RECOVERY_NAME, b"", operation.seconds, operation.offset.encode())
+    message = os.fsencode(" ".join(operation.command))
+    for name, old, new in sorted(operation.refs, key=lambda change: (change[2] is not None, change[0])):
+        current = refs.resolve(name)
+        if current == old:
+            try:
+                refs.update(name, new, old)
+            except RefMoved:
+                continue
+            current = new
+        if current == new is not None and is_logged(name) and last_new(git_dir, name) != new:
+            append_entry(git_dir, name, ReflogEntry(old or ZERO_OID, new, who, message))
+    if operation.head is not None:
+        old_head, new_head = map(head_target, operation.head)
+        head = refs.read_head()
+        if (head.symbolic or head.oid) == old_head:
+            held = refs.lock_head(new_head, old_head)
+            try:
+                held.commit()
+            finally:
+                held.release()
+    head = refs.read_head()
+    last = last_new(git_dir, "HEAD")
+    if head.oid is not None and last != head.oid:
+        append_entry(git_dir, "HEAD", ReflogEntry(last, head.oid, who, message))
+    for name, before, after in operation.worktrees:
+        if read_pointer(git_dir, name) == before:
+            write_pointer(git_dir, name, after)

@@ -1,0 +1,150 @@
+"""Upper directories: where uncommitted changes and running sandboxes meet (docs/format.md section 8)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import NamedTuple
+
+from envgit.errors import StorageError
+from envgit.layers.capture import Captured, capture
+from envgit.layers.ignore import IgnoreRules
+from envgit.model import DirectoryRef, TreeReader, TreeWriter
+from envgit.repo import Repository
+from envgit.store import storage
+from envgit.worktree import Pointer
+
+IGNORE_FILE = ".envgitignore"
+
+
+class Upper(NamedTuple):
+    """An upper directory, its overlayfs work directory and the file whose flock(2) says that it is mounted."""
+
+    id: str
+    upper: str
+    work: str
+    lock: str
+
+
+class Everything(IgnoreRules):
+    """No rule at all: everything in an upper directory or layer counts."""
+
+    __slots__ = ()
+
+    def is_volatile(self, directory: bytes) -> bool:
+        return False
+
+    def is_placeholder(self, path: bytes, size: int) -> bool:
+        return False
+
+    def matches(self, path: bytes, is_directory: bool) -> bool:
+        return False
+
+
+def upper_paths(repo: Repository, id: str) -> Upper:
+    """Return where the parts of an upper directory are."""
+    folder = repo.path("uppers", id)
+    return Upper(id, f"{folder}/upper", f"{folder}/work", f"{folder}/lock")
+
+
+def create_upper(repo: Repository, top_layer: str | None = None) -> Upper:
+    """Make a new, empty upper directory over a stack whose top layer is the directory `top_layer`.
+
+    The upper directory is the root directory that programs see: it gets the attributes of the layer's. An upper directory
+    that no pointer names any more is `gc`'s to remove.
+    """
+    storage.make_directory(repo.path("uppers"), step="uppers-folder", parents=True)
+    while True:
+        found = upper_paths(repo, os.urandom(6).hex())
+        if storage.make_directory(os.path.dirname(found.upper), step="upper-create"):
+            break
+    for path in (found.upper, found.work):
+        storage.make_directory(path, step="upper-create", mode=0o755)
+        if repo.disk_ids.shift:
+            os.chown(path, repo.disk_ids.to_disk(0), repo.disk_ids.to_disk(0))
+    if top_layer is not None:
+        copy_directory_attributes(top_layer, found.upper)
+    os.close(os.open(found.lock, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    return found
+
+
+def copy_directory_attributes(source: str, target: str) -> None:
+    """Give one directory the owner, mode, times and attributes (but overlayfs's) of another."""
+    status = os.stat(source)
+    if status.st_uid != os.geteuid() or status.st_gid != os.getegid():
+        os.chown(target, status.st_uid, status.st_gid)
+    os.chmod(target, status.st_mode & 0o7777)
+    for name in os.listxattr(source):
+        if not name.startswith(("user.overlay.", "trusted.overlay.", "security.selinux")):
+            os.setxattr(target, name, os.getxattr(source, name))
+    os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+
+def lock_upper(upper: Upper, *, exclusive: bool) -> int | None:
+    """Return a descriptor that holds the lock until closed, or None when a running sandbox is in the way."""
+    try:
+        fd = os.open(upper.lock, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(f"{upper.lock}: {error.strerror}", hint="envgit fsck") from error
+    try:
+        fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def has_changes(repo: Repository, pointer: Pointer | None, tip: bytes | None) -> bool:
+    """Say whether a worktree may differ from its branch's tip: cheap, and never wrongly no."""
+    if pointer is None:
+        return False
+    if pointer.base != tip:
+        return True
+    if pointer.upper is None:
+        return False
+    try:
+        with os.scandir(upper_paths(repo, pointer.upper).upper) as found:
+            return next(found, None) is not None
+    except OSError:
+        return True
+
+
+def is_mounted(upper: Upper) -> bool:
+    """Say whether a running sandbox has the upper directory mounted."""
+    fd = lock_upper(upper, exclusive=True)
+    if fd is None:
+        return True
+    os.close(fd)
+    return False
+
+
+def read_ignore_rules(repo: Repository) -> IgnoreRules:
+    """Return the built-in rules and those of PROJECT/.envgitignore."""
+    try:
+        with open(os.path.join(repo.project, IGNORE_FILE), "rb") as file:
+            return IgnoreRules.parse(file.read())
+    except FileNotFoundError:
+        return IgnoreRules.parse(None)
+
+
+def open_upper(upper: Upper) -> int:
+    """Return a descriptor of the upper directory."""
+    try:
+        return os.open(upper.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise StorageError(
+            f"the uncommitted changes in {upper.upper} cannot be opened: {error.strerror}", hint="envgit fsck"
+        ) from error
+
+
+def capture_upper(
+    repo: Repository,
+    upper_fd: int,
+    base: DirectoryRef,
+    reader: TreeReader,
+    writer: TreeWriter,
+    ignore: IgnoreRules | None = None,
+) -> Captured:
+    """Capture an open upper directory over `base`; the process must be in the tree namespace."""
+    rules = read_ignore_rules(repo) if ignore is None else ignore
+    return capture(upper_fd, base, reader, writer, repo.disk_ids, rules, repo.monitor)

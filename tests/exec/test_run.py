@@ -1,0 +1,252 @@
+"""What a program finds when it runs in a sandbox. The whole file runs as whoever started pytest: root or not."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from envgit.errors import ProgramNotExecutable, ProgramNotFound, SandboxError
+from envgit.exec import child, idmap, linux, runner
+from envgit.exec.spec import LiveRoot, Mount, OverlayRoot, SandboxSpec
+
+MakeSpec = Callable[..., SandboxSpec]
+REFUSED = "Operation not permitted"
+
+
+def output(capfd: pytest.CaptureFixture[str], spec: SandboxSpec, expect: int = 0) -> str:
+    capfd.readouterr()
+    status = runner.run(spec)
+    captured = capfd.readouterr()
+    assert status == expect, captured.err
+    return captured.out
+
+
+def test_status_passes_through(make_spec: MakeSpec) -> None:
+    assert runner.run(make_spec("sh", "-c", "exit 7")) == 7
+    assert runner.run(make_spec("sh", "-c", "kill -9 $$; sleep 5 & wait", nested_namespaces=True)) in (0, 137)
+
+
+def test_posture(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    leak = os.open("/", os.O_RDONLY)
+    os.set_inheritable(leak, True)
+    text = output(capfd, make_spec("sh", "-c", "ls /proc/1/fd; grep -E '^(Cap|NoNew|Sig[BI])' /proc/self/status; env; pwd"))
+    os.close(leak)
+    assert text.split("\n")[:3] == ["0", "1", "2"]
+    for line in (
+        "CapInh:\t0000000000000000", "CapPrm:\t00000000800405fb", "CapEff:\t00000000800405fb",
+        "CapBnd:\t00000000800405fb", "CapAmb:\t0000000000000000", "NoNewPrivs:\t1",
+        "SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "HOME=/root", "PATH=/bin",
+    ):  # fmt: skip
+        assert line in text.split("\n"), text
+    variables = {line.split("=")[0] for line in text.split("\n") if "=" in line}
+    assert variables <= {"HOME", "PATH", "PWD", "SHLVL", "_", "OLDPWD"}
+
+
+def test_namespaces_are_its_own(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    kinds = ("user", "mnt", "pid", "net", "uts", "ipc", "cgroup")
+    inside = output(capfd, make_spec("readlink", *(f"/proc/self/ns/{kind}" for kind in kinds))).split()
+    outside = [os.readlink(f"/proc/self/ns/{kind}") for kind in kinds]
+    assert all(a != b for a, b in zip(inside, outside, strict=True))
+
+
+def test_mounts(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    text = output(capfd, make_spec("cat", "/proc/self/mountinfo", files=((b"/etc/hosts", b"x"),)))
+    points = {line.split()[4]: line for line in text.splitlines()}
+    assert " - overlay " in points["/"] and "nosuid,nodev" in points["/"]
+    assert points["/sys"].split()[5].startswith("ro,")
+    assert points["/proc/sys"].split()[5].startswith("ro,")
+    assert {"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/run", "/etc/hosts", "/proc/keys"} <= set(points)
+    for point, line in points.items():
+        assert "nosuid" in line, line
+        known = ("/proc", "/sys", "/dev", "/run", "/etc/hosts")
+        assert point == "/" or any(point == k or point.startswith(k + "/") for k in known)
+
+
+def test_nothing_is_imported_between_clone_and_exec(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = set(sys.modules)
+
+    def look(path: bytes, argv: object, environment: object) -> None:
+        os.write(1, repr(sorted(set(sys.modules) - before)).encode())
+        os._exit(0)
+
+    monkeypatch.setattr(child, "execve", look)
+    assert output(capfd, make_spec("true")) == "[]"
+
+
+@pytest.mark.parametrize("missing", ["openat2", "lowerdir+", "mount_setattr", "keyctl"])
+def test_old_kernels(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], missing: str
+) -> None:
+    call = linux._call
+    used: list[str] = []
+
+    def refuse(name: str, *arguments: int | bytes | None) -> int:
+        if name == missing:
+            raise OSError(errno.ENOSYS, "not implemented", name)
+        if name == "fsconfig" and missing == "lowerdir+" and arguments[2] == b"lowerdir+":
+            raise OSError(errno.EINVAL, "invalid", name)
+        return call(name, *arguments)
+
+    monkeypatch.setattr(linux, "_call", refuse)
+    text = output(capfd, make_spec("sh", "-c", "id -u; cat /etc/hosts; touch /proc/sys/kernel/x", files=((b"/etc/hosts", b"h\n"),)), 1)
+    assert text == "0\nh\n", used
+
+
+def test_program_lookup(make_spec: MakeSpec, lower: Path) -> None:
+    with pytest.raises(ProgramNotFound):
+        runner.run(make_spec("nonesuch"))
+    with pytest.raises(ProgramNotFound):
+        runner.run(make_spec("/bin/nonesuch"))
+    with pytest.raises(ProgramNotExecutable):
+        runner.run(make_spec("/etc/passwd"))
+    with pytest.raises(ProgramNotExecutable, match="directory"):
+        runner.run(make_spec("/etc"))
+    with pytest.raises(SandboxError, match="working directory"):
+        runner.run(make_spec("true", cwd=b"/nowhere"))
+    with pytest.raises(SandboxError, match="no user"):
+        runner.run(make_spec("true", user=b"bob"))
+
+
+def test_user(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    if idmap.choose_idmap().kind == "single":
+        with pytest.raises(SandboxError, match="id map"):
+            runner.run(make_spec("id", user=b"ann"))
+        return
+    text = output(capfd, make_spec("sh", "-c", "id; echo $HOME; grep -E 'Cap(Prm|Eff)' /proc/self/status", user=b"ann"))
+    assert "uid=1000(ann) gid=1000(ann) groups=1000(ann),50(extra)" in text
+    assert "/home/ann" in text and text.count("0000000000000000") == 2
+    assert "uid=7 gid=9 groups=9" in output(capfd, make_spec("id", user=b"7:9"))
+
+
+def test_injected_files_do_not_reach_upper(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    spec = make_spec("sh", "-c", "cat /etc/hosts; echo more >> /etc/hosts", files=((b"/etc/hosts", b"secret\n"),))
+    assert output(capfd, spec) == "secret\n"
+    assert isinstance(spec.root, OverlayRoot)
+    assert os.stat(spec.root.upper + b"/etc/hosts").st_size == 0
+
+
+def test_volumes(make_spec: MakeSpec, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "data"
+    source.mkdir()
+    (source / "in").write_text("hello\n")
+    mounts = (Mount("bind", b"/srv/data", os.fsencode(source)), Mount("bind", b"/ro", os.fsencode(source), True))
+    spec = make_spec("sh", "-c", "cat /ro/in; echo x > /srv/data/out; echo y > /ro/no; ls -ln /srv/data/in", mounts=mounts)
+    text = output(capfd, spec)
+    assert text.startswith("hello\n") and text.split()[3:5] == ["0", "0"]
+    assert (source / "out").stat().st_uid == os.getuid() and not (source / "no").exists()
+    for target in (b"/", b"/proc", b"/proc/x", b"/sys", b"/dev/null", b"/bin/../proc", b"rel"):
+        with pytest.raises(SandboxError):
+            runner.run(make_spec("true", mounts=(Mount("bind", target, os.fsencode(source)),)))
+    for path in (b"/", b"/proc", b"/dev/null", b"/sys/kernel"):
+        with pytest.raises(SandboxError, match="refused"):
+            runner.run(make_spec("true", mounts=(Mount("bind", b"/x", path),)))
+    with pytest.raises(SandboxError, match="refused"):
+        runner.run(make_spec("true", mounts=(Mount("bind", b"/x", os.fsencode(source)),), forbidden_sources=(os.fsencode(source),)))
+
+
+def test_join_sees_the_same_root_in_other_namespaces(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    script = "echo one > /tmp/first; while [ ! -e /tmp/second ]; do sleep 0.02; done"
+    ready, started = os.pipe()
+    first = os.fork()
+    if first == 0:
+        status = runner.run(make_spec("sh", "-c", script), on_started=lambda *who: os.write(started, b"%d %d" % who) and None)
+        os._exit(status)
+    pid, start = map(int, os.read(ready, 100).split())
+    with pytest.raises(SandboxError, match="gone"):
+        runner.run(make_spec("true", root=LiveRoot(pid, start + 1)))
+    time.sleep(0.1)
+    text = output(capfd, make_spec("sh", "-c", "cat /tmp/first; echo $$; ls /proc/1/fd; touch /tmp/second", root=LiveRoot(pid, start)))
+    assert text == "one\n1\n0\n1\n2\n"
+    assert os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals(make_spec: MakeSpec, number: signal.Signals) -> None:
+    def send(pid: int, start: int) -> None:
+        threading.Timer(0.15, os.kill, (os.getpid(), number)).start()
+
+    assert runner.run(make_spec("sleep", "30"), on_started=send) == 128 + number
+    assert runner.run(make_spec("sh", "-c", f"trap 'exit 9' {number.value}; while :; do sleep 0.02; done"), on_started=send) == 9
+
+
+def test_killed_monitor_leaves_nothing(make_spec: MakeSpec) -> None:
+    ready, started = os.pipe()
+    monitor = os.fork()
+    if monitor == 0:
+        runner.run(make_spec("sleep", "60"), on_started=lambda *who: os.write(started, b"%d" % who[0]) and None)
+        os._exit(0)
+    pid = int(os.read(ready, 100))
+    os.kill(monitor, signal.SIGKILL)
+    os.waitpid(monitor, 0)
+    deadline = time.monotonic() + 5
+    while os.path.exists(f"/proc/{pid}/ns/mnt") and runner.start_time(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not os.path.exists(f"/proc/{pid}/exe")
+
+
+def test_nothing_is_left(make_spec: MakeSpec) -> None:
+    mounts, fds, here = Path("/proc/self/mountinfo").read_bytes(), os.listdir("/proc/self/fd"), os.getcwd()
+    runner.run(make_spec("true"))
+    with pytest.raises(SandboxError):
+        runner.run(make_spec("nonesuch"))
+    assert mounts == Path("/proc/self/mountinfo").read_bytes()
+    assert fds == os.listdir("/proc/self/fd") and here == os.getcwd()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_terminal() -> None:
+    import pty
+
+    code = "import sys; sys.path[:0] = sys.argv[1:2]; import tests.exec.terminal_demo"
+    pid, master = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", code, str(Path(__file__).parents[2])])
+    text = b""
+    try:
+        while piece := os.read(master, 4096):
+            text += piece
+    except OSError:
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, text
+    assert b"/dev/pts/0" in text
+
+
+@pytest.mark.parametrize(
+    "probe",
+    [
+        "mount -t tmpfs none /tmp", "mount -o remount,rw /sys", "umount /proc/keys", "mknod /tmp/sda b 8 0",
+        "unshare -U true", "unshare -m true", "echo 1 > /proc/sys/kernel/core_pattern", "echo b > /proc/sysrq-trigger",
+        "echo x > /sys/kernel/uevent_helper", "hostname evil", "cat /proc/kcore", "ls /proc/1/root/../../work",
+        "umount /dev", "echo 100 > /proc/sys/user/max_user_namespaces",
+    ],
+)  # fmt: skip
+def test_escape_probes_fail(make_spec: MakeSpec, probe: str) -> None:
+    assert runner.run(make_spec("sh", "-c", probe + " && echo ESCAPED")) != 0 or probe == "cat /proc/kcore"
+
+
+def test_hostile_links_in_the_root(make_spec: MakeSpec, tmp_path: Path) -> None:
+    for name in ("proc", "dev", "sys", "run"):
+        spec = make_spec("true")
+        assert isinstance(spec.root, OverlayRoot)
+        upper = os.fsdecode(spec.root.upper)
+        os.symlink("/etc", f"{upper}/{name}")
+        with pytest.raises(SandboxError):
+            runner.run(spec)
+
+
+def test_negative_control_default_capabilities_matter(make_spec: MakeSpec) -> None:
+    more = ("CAP_SYS_ADMIN", "CAP_CHOWN")
+    assert runner.run(make_spec("mount", "-t", "tmpfs", "none", "/tmp", capabilities=more)) == 0
+    assert subprocess.run(["true"], check=False).returncode == 0
