@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from envgit.capturing import capture_upper
 from envgit.errors import Conflict, NegativeAnswer, UsageError
 from envgit.layers.capture import Captured
 from envgit.layers.compare import diff_trees
@@ -15,7 +16,7 @@ from envgit.store.dates import format_offset, parse_date
 from envgit.store.objects import Signature
 from envgit.store.pack_writer import PackSession
 from envgit.trees import PackTreeWriter
-from envgit.uppers import Upper, capture_upper, lock_upper, open_upper, upper_paths
+from envgit.uppers import Upper, lock_upper, open_upper, upper_paths
 from envgit.worktree import Pointer, worktree_name
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from envgit.capturing import Everything, capture_upper
 from envgit.errors import EnvgitError
 from envgit.layers.compare import diff_trees
 from envgit.layers.memory_tree import MemoryTree
@@ -18,7 +19,6 @@ from envgit.store.history import iter_commits
 from envgit.store.operations import iter_operations
 from envgit.store.verify import iter_damage
 from envgit.tag import peel
-from envgit.uppers import Everything, capture_upper
 from envgit.worktree import branch_of_worktree, parse_pointer
 
 

@@ -7,7 +7,7 @@ dataclass: an import makes hundreds of thousands of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 FileType: TypeAlias = Literal["f", "d", "l", "p", "c", "b"]
@@ -66,8 +66,7 @@ class Child(NamedTuple):
     content: object | None
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(NamedTuple):
     """A whole directory. `own.name` is b"."; `children` iterates in name order."""
 
     own: Entry
@@ -110,22 +109,21 @@ class TreeWriter(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class DiskIds:
+class DiskIds(NamedTuple):
     """Which id on disk stands for an id inside the environment.
 
     `shift` is added to inside ids (root with a reserved range works from outside the user namespace: shift =
     start of the range; inside the tree namespace, rootless: 0). `single`: there is one id only, 0; other owners are
-    kept as metadata. `count`: how many ids are mapped.
+    kept as metadata. `ids`: how many are mapped.
     """
 
     shift: int = 0
     single: bool = False
-    count: int = 65536
+    ids: int = 65536
 
     def to_disk(self, inside: int) -> int:
         """Return the id to chown to. An id outside the range falls back to root's (kept in metadata only)."""
-        if self.single or inside >= self.count:
+        if self.single or inside >= self.ids:
             return self.shift
         return inside + self.shift
 
@@ -134,7 +132,7 @@ class DiskIds:
         if recorded is not None and self.to_disk(recorded) == on_disk:
             return recorded
         inside = on_disk - self.shift
-        return inside if 0 <= inside < self.count else 65534
+        return inside if 0 <= inside < self.ids else 65534
 
 
 class IdMapExtent(NamedTuple):
@@ -145,8 +143,7 @@ class IdMapExtent(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class IdMap:
+class IdMap(NamedTuple):
     """How ids of a sandbox map to ids of this process's user namespace.
 
     `kind`: "range" (root: a reserved range, written directly), "subordinate" (newuidmap/newgidmap), "single" (only the
@@ -158,8 +155,7 @@ class IdMap:
     gids: tuple[IdMapExtent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class EnvironmentConfig:
+class EnvironmentConfig(NamedTuple):
     """The fields of an OCI image configuration that a run needs (docs/format.md section 2)."""
 
     env: tuple[tuple[str, str], ...] = ()
@@ -167,7 +163,7 @@ class EnvironmentConfig:
     entrypoint: tuple[str, ...] = ()
     working_dir: str = ""
     user: str = ""
-    extra: Mapping[str, object] = field(default_factory=dict)
+    extra: Mapping[str, object] = MappingProxyType({})
     """Every other field, kept as it was."""
 
 

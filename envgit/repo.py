@@ -12,20 +12,18 @@ from envgit.errors import NotARepository, UnknownRevision
 from envgit.exec.idmap import choose_idmap, disk_ids, enter_tree_namespace
 from envgit.layers.cache import LayerCache
 from envgit.model import DiskIds, IdMap
-from envgit.monitor import Monitor
 from envgit.store import storage
-from envgit.store.identity import read_identity
-from envgit.store.lock import RepositoryLock
-from envgit.store.object_store import ObjectStore
+from envgit.store.admission import check_repository
 from envgit.store.refs import Head, RefStore
-from envgit.store.repository import GitRepository, create_bare, open_
-from envgit.store.revisions import resolve_commit
-from envgit.transaction import Transaction
-from envgit.trees import GitTreeReader
 from envgit.worktree import Pointer, parse_pointer, worktree_name
 
 if TYPE_CHECKING:
+    from envgit.monitor import Monitor
+    from envgit.store.lock import RepositoryLock
+    from envgit.store.object_store import ObjectStore
     from envgit.store.objects import Signature
+    from envgit.transaction import Transaction
+    from envgit.trees import GitTreeReader
 
 DIRECTORY_NAME = ".envgit"
 BRANCH_PREFIX = "refs/heads/"
@@ -33,17 +31,15 @@ TAG_PREFIX = "refs/tags/"
 
 
 class Repository:
-    """One `.envgit` folder. Parts are opened when first used; nothing is kept open across a fork on purpose.
+    """One `.envgit` folder. Parts are imported and opened when first used: a run needs few of them.
 
     `environ` is the caller's environment (identity, editor); `monitor` hears progress and warnings.
     """
 
-    def __init__(self, git: GitRepository, environ: Mapping[str, str], monitor: Monitor) -> None:
-        self._git = git
-        self.git_dir = git.git_dir
-        self.project = os.path.dirname(git.git_dir)
-        self.objects: ObjectStore = git.objects
-        self.refs: RefStore = git.refs
+    def __init__(self, git_dir: str, environ: Mapping[str, str], monitor: Monitor) -> None:
+        self.git_dir = git_dir
+        self.project = os.path.dirname(git_dir)
+        self.refs = RefStore(git_dir)
         self.environ = environ
         self.monitor = monitor
         self._entered = False
@@ -58,7 +54,8 @@ class Repository:
         while True:
             git_dir = os.path.join(folder, DIRECTORY_NAME)
             if os.path.isdir(git_dir):
-                return cls(open_(git_dir), environ, monitor)
+                check_repository(git_dir)
+                return cls(git_dir, environ, monitor)
             parent = os.path.dirname(folder)
             if parent == folder:
                 raise NotARepository(
@@ -70,14 +67,25 @@ class Repository:
     @classmethod
     def create_(cls, project: str, branch: str, environ: Mapping[str, str], monitor: Monitor) -> Repository:
         """Create `project/.envgit` (and `project` when missing) with an unborn `branch`."""
+        from envgit.store.repository import create_bare
+
         os.makedirs(project, exist_ok=True)
         git_dir = os.path.join(os.path.abspath(project), DIRECTORY_NAME)
-        return cls(create_bare(git_dir, branch), environ, monitor)
+        create_bare(git_dir, branch)
+        return cls(git_dir, environ, monitor)
 
     # parts
 
     @cached_property
+    def objects(self) -> ObjectStore:
+        from envgit.store.object_store import ObjectStore
+
+        return ObjectStore(self.git_dir)
+
+    @cached_property
     def reader(self) -> GitTreeReader:
+        from envgit.trees import GitTreeReader
+
         return GitTreeReader(self.objects)
 
     @cached_property
@@ -95,7 +103,9 @@ class Repository:
 
     def lock(self) -> RepositoryLock:
         """Return the (not yet acquired) lock of the repository's writers."""
-        return self._git.lock()
+        from envgit.store.lock import RepositoryLock
+
+        return RepositoryLock(self.path("lock"))
 
     def path(self, *parts: str) -> str:
         """Return a path inside the repository's folder."""
@@ -131,12 +141,35 @@ class Repository:
         return self.resolve_bytes(spec).hex()
 
     def resolve_bytes(self, spec: str) -> bytes:
+        """Return the commit id of a revision; branch names and `~N` of cached commits need no git object."""
         head = self.read_head()
         if spec in ("HEAD", "@") and head.oid is None:
             raise UnknownRevision(
                 f"branch {self.branch_name()} has no commits yet", hint="envgit import --from host makes the first one"
             )
+        oid = self._resolve_from_files(spec)
+        if oid is not None:
+            return oid
+        from envgit.store.revisions import resolve_commit
+
         return resolve_commit(self.objects, self.refs, spec)
+
+    def _resolve_from_files(self, spec: str) -> bytes | None:
+        """Resolve HEAD or a branch, with `~N`, from refs and plan files; None for everything else."""
+        name, _, steps = spec.partition("~")
+        if not name.replace("-", "").replace("_", "").replace("/", "").isalnum() or not (steps or "1").isdigit():
+            return None
+        oid = self.read_head().oid
+        if name != "HEAD":
+            if self.refs.resolve(TAG_PREFIX + name) is not None:
+                return None
+            oid = self.refs.resolve(BRANCH_PREFIX + name)
+        for _ in range(int(steps or "1") if "~" in spec else 0):
+            plan = self.cache.find_plan(oid.hex()) if oid is not None else None
+            if plan is None or not plan.parents:
+                return None
+            oid = bytes.fromhex(plan.parents[0])
+        return oid
 
     def short(self, oid: str) -> str:
         """Return the shortest unambiguous id of at least seven digits."""
@@ -165,6 +198,8 @@ class Repository:
 
         The committer is asked now: later the process may be in the tree namespace, where it is another user.
         """
+        from envgit.transaction import Transaction
+
         self.committer()
         return Transaction(self.objects, self.refs, command, committer=self.committer)
 
@@ -174,10 +209,14 @@ class Repository:
 
     @cached_property
     def _committer(self) -> Signature:
+        from envgit.store.identity import read_identity
+
         return read_identity(self.git_dir, self.environ, "committer", self.now())
 
     def author(self) -> Signature:
         """Return who authors, as git would say."""
+        from envgit.store.identity import read_identity
+
         return read_identity(self.git_dir, self.environ, "author", self.now())
 
     def now(self) -> int:

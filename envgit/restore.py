@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from envgit.capturing import Everything, capture_upper
 from envgit.errors import Conflict, UnknownPath, UnknownRevision
 from envgit.layers.compare import diff_trees
 from envgit.layers.edit import edit_tree
@@ -14,7 +15,7 @@ from envgit.layers.memory_tree import MemoryTree
 from envgit.model import DirectoryRef
 from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
-from envgit.uppers import Everything, capture_upper, create_upper, is_mounted, open_upper, upper_paths
+from envgit.uppers import create_upper, is_mounted, open_upper, upper_paths
 from envgit.worktree import Pointer, worktree_name
 
 

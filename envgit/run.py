@@ -12,7 +12,6 @@ from envgit.errors import UsageError
 from envgit.exec.runner import run
 from envgit.exec.spec import LiveRoot, Mount, OverlayRoot, SandboxSpec
 from envgit.layers.plan_file import Plan
-from envgit.layers.removal import remove_tree
 from envgit.repo import Repository
 from envgit.sandbox_state import SandboxState, find_live, remove_state, write_state
 from envgit.stack import ensure_plan, run_where_ids_are_plain
@@ -231,6 +230,8 @@ def _give_to_root(repo: Repository, path: str) -> None:
 
 def _remove_folder(repo: Repository, kind: str, id: str) -> None:
     """Remove a throw-away sandbox: as this user where that is enough, else where ids are plain."""
+    from envgit.layers.removal import remove_tree
+
     parent = os.open(repo.path(kind), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from envgit import errors
 from envgit.errors import EnvgitError, SandboxError
 from envgit.exec.idmap import needs_tree_namespace, run_in_tree_namespace
-from envgit.layers.cache import LayerCache
-from envgit.layers.capture import Captured
 from envgit.layers.plan_file import Plan
-from envgit.model import EnvironmentConfig
 from envgit.repo import Repository
-from envgit.snapshot import Snapshot, read_config_bytes, read_snapshot
-from envgit.uppers import Upper
+
+if TYPE_CHECKING:
+    from envgit.layers.cache import LayerCache
+    from envgit.layers.capture import Captured
+    from envgit.snapshot import Snapshot
+    from envgit.uppers import Upper
 
 _ANCESTORS_TRIED = 64
 
@@ -57,6 +59,7 @@ def prepare_cache(repo: Repository) -> LayerCache:
 
 def _materialise(repo: Repository, oid: bytes) -> None:
     from envgit.layers.stacking import KnownTree, ensure_stack
+    from envgit.snapshot import read_snapshot
 
     cache = prepare_cache(repo)
     snapshot = read_snapshot(repo.objects, oid)
@@ -68,6 +71,8 @@ def _materialise(repo: Repository, oid: bytes) -> None:
 
 def _iter_ancestors(repo: Repository, snapshot: Snapshot) -> Iterator[Snapshot]:
     """Yield the first ancestor that has a stack: the smallest difference to materialise."""
+    from envgit.snapshot import read_snapshot
+
     for _ in range(_ANCESTORS_TRIED):
         if not snapshot.commit.parents:
             return
@@ -89,8 +94,9 @@ def stack_key(snapshot: Snapshot) -> str:
 def record_plan(repo: Repository, snapshot: Snapshot, layers: tuple[str, ...]) -> None:
     """Write the plan file of a commit whose stack is `layers`, top first."""
     from envgit.environment_config import parse_config
+    from envgit.snapshot import read_config_bytes
 
-    config: EnvironmentConfig = parse_config(read_config_bytes(repo.objects, snapshot))
+    config = parse_config(read_config_bytes(repo.objects, snapshot))
     plan = Plan(
         tree=stack_key(snapshot),
         parents=tuple(parent.hex() for parent in snapshot.commit.parents),
@@ -111,6 +117,7 @@ def adopt_upper(repo: Repository, upper: Upper, base: bytes, new: Snapshot, capt
     the base's own stack is gone, nothing is done.
     """
     from envgit.layers.handover import adopt
+    from envgit.snapshot import read_snapshot
 
     cache = prepare_cache(repo)
     below = cache.find_stack(stack_key(read_snapshot(repo.objects, base)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from envgit.capturing import capture_upper
 from envgit.layers.compare import diff_trees
 from envgit.layers.memory_tree import MemoryTree
 from envgit.layers.noise import classify_noise
 from envgit.model import Change, DirectoryRef, Entry, TreeReader
 from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
-from envgit.uppers import capture_upper, has_changes, is_mounted, open_upper, upper_paths
+from envgit.uppers import has_changes, is_mounted, open_upper, upper_paths
 
 
 class NoiseGroup(NamedTuple):

@@ -1,8 +1,8 @@
 """A change of refs, HEAD and worktree pointers: all of it or nothing, whatever happens in between.
 
 The order is the promise (docs/format.md section 7): objects are durable before finish() is called; then the
-intent is written aside, git's locks are taken and the old values compared, the operation file appears (the commit point), refs and
-pointers move, reflogs are written. A command killed before the commit point did nothing; one killed after it is
+intent is written aside, git's locks are taken and the old values compared, the operation file appears (the commit
+point), refs and pointers move, reflogs are written. A command killed before the commit point did nothing; one killed after it is
 completed by the next command.
 """
 

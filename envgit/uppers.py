@@ -7,14 +7,9 @@ import os
 from typing import NamedTuple
 
 from envgit.errors import StorageError
-from envgit.layers.capture import Captured, capture
-from envgit.layers.ignore import IgnoreRules
-from envgit.model import DirectoryRef, TreeReader, TreeWriter
 from envgit.repo import Repository
 from envgit.store import storage
 from envgit.worktree import Pointer
-
-IGNORE_FILE = ".envgitignore"
 
 
 class Upper(NamedTuple):
@@ -24,21 +19,6 @@ class Upper(NamedTuple):
     upper: str
     work: str
     lock: str
-
-
-class Everything(IgnoreRules):
-    """No rule at all: everything in an upper directory or layer counts."""
-
-    __slots__ = ()
-
-    def is_volatile(self, directory: bytes) -> bool:
-        return False
-
-    def is_placeholder(self, path: bytes, size: int) -> bool:
-        return False
-
-    def matches(self, path: bytes, is_directory: bool) -> bool:
-        return False
 
 
 def upper_paths(repo: Repository, id: str) -> Upper:
@@ -118,15 +98,6 @@ def is_mounted(upper: Upper) -> bool:
     return False
 
 
-def read_ignore_rules(repo: Repository) -> IgnoreRules:
-    """Return the built-in rules and those of PROJECT/.envgitignore."""
-    try:
-        with open(os.path.join(repo.project, IGNORE_FILE), "rb") as file:
-            return IgnoreRules.parse(file.read())
-    except FileNotFoundError:
-        return IgnoreRules.parse(None)
-
-
 def open_upper(upper: Upper) -> int:
     """Return a descriptor of the upper directory."""
     try:
@@ -135,16 +106,3 @@ def open_upper(upper: Upper) -> int:
         raise StorageError(
             f"the uncommitted changes in {upper.upper} cannot be opened: {error.strerror}", hint="envgit fsck"
         ) from error
-
-
-def capture_upper(
-    repo: Repository,
-    upper_fd: int,
-    base: DirectoryRef,
-    reader: TreeReader,
-    writer: TreeWriter,
-    ignore: IgnoreRules | None = None,
-) -> Captured:
-    """Capture an open upper directory over `base`; the process must be in the tree namespace."""
-    rules = read_ignore_rules(repo) if ignore is None else ignore
-    return capture(upper_fd, base, reader, writer, repo.disk_ids, rules, repo.monitor)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from envgit.model import Change, Entry
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from envgit.model import Change, Entry
 
 
 def fold_directories(changes: Iterable[Change]) -> Iterator[Change]:

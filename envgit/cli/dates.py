@@ -51,8 +51,7 @@ def format_date(seconds: int, offset: str, style: str, now: float) -> str:
     if style in ("iso", "iso8601"):
         return f"{moment:%Y-%m-%d %H:%M:%S} {offset}"
     if style in ("iso-strict", "iso8601-strict"):
-        zone = "Z" if offset in ("+0000", "-0000") else f"{offset[:3]}:{offset[3:]}"
-        return f"{moment:%Y-%m-%dT%H:%M:%S}{zone}"
+        return f"{moment:%Y-%m-%dT%H:%M:%S}{offset[:3]}:{offset[3:]}"
     if style in ("rfc", "rfc2822"):
         month = _MONTHS[moment.month - 1]
         return f"{_DAYS[moment.weekday()]}, {moment.day} {month} {moment.year} {moment:%H:%M:%S} {offset}"

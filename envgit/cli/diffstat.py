@@ -75,13 +75,17 @@ def stat_lines(stats: list[PathStat], totals: Totals, screen: Screen, width: int
         return
     names = [screen.path(stat.path) for stat in stats]
     most = max(((stat.inserted or 0) + (stat.deleted or 0) for stat in stats), default=0)
-    binary = any(stat.inserted is None for stat in stats)
+    binary = [stat for stat in stats if stat.inserted is None]
     number_width = max(len(str(most)), 3 if binary else 0)
     name_width = max(len(name) for name in names)
-    graph_width = most
+    graph_width = max(most, *(10 + len(f"{stat.old_size}{stat.new_size}") for stat in binary), 0)
+    width = max(width, 16 + 6 + number_width)
     if name_width + number_width + 6 + graph_width > width:
         graph_width = min(graph_width, max(6, width * 3 // 8 - number_width - 6))
-        name_width = min(name_width, max(10, width - number_width - 6 - graph_width))
+        if name_width > width - number_width - 6 - graph_width:
+            name_width = width - number_width - 6 - graph_width
+        else:
+            graph_width = width - number_width - 6 - name_width
     for name, stat in zip(names, stats, strict=True):
         yield _stat_line(_shorten(name, name_width), stat, screen, name_width, number_width, graph_width, most)
     if totals.uncounted:

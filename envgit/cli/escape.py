@@ -6,16 +6,15 @@ import re
 from typing import Final
 
 _LETTERS: Final = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
-_QUOTED_HIGH: Final = re.compile(rb'[\x00-\x1f\x7f-\xff"\\]')
-_QUOTED: Final = re.compile(rb'[\x00-\x1f\x7f"\\]')
-_UNSAFE: Final = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
-)
+_QUOTED_HIGH: Final = rb'[\x00-\x1f\x7f-\xff"\\]'
+_QUOTED: Final = rb'[\x00-\x1f\x7f"\\]'
+_UNSAFE: Final = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
+# Compiled (and cached by re) on first use: most commands print nothing unusual and save the time.
 
 
 def neutralise(text: str) -> str:
     """Show control characters, except newline and tab, as `^[`; C1, direction marks and stray bytes as `<U+009B>`."""
-    return _UNSAFE.sub(_shown, text) if _UNSAFE.search(text) else text
+    return text if text.isascii() and text.isprintable() else re.sub(_UNSAFE, _shown, text)
 
 
 def _shown(match: re.Match[str]) -> str:
@@ -29,18 +28,25 @@ def _shown(match: re.Match[str]) -> str:
 
 def quote_path(path: bytes, *, quote_high: bool = True, force: bool = False, prefix: bytes = b"") -> str:
     """Return `prefix + path` as git prints it: C-quoted when a byte asks for it; bytes above 0x7f only with
-    `quote_high` (git's core.quotePath)."""
+    `quote_high` (git's core.quotePath). `force`: in quotes in any case."""
     whole = prefix + path
-    unusual = _QUOTED_HIGH if quote_high else _QUOTED
-    if not quote_high:
-        try:
-            whole.decode("utf-8")
-        except UnicodeDecodeError:
-            unusual = _QUOTED_HIGH
-    if not force and not unusual.search(whole):
+    if not force and whole.isascii() and b'"' not in whole and b"\\" not in whole:
+        text = whole.decode("ascii")
+        if text.isprintable():
+            return text
+    unusual = _QUOTED_HIGH if quote_high or not _is_utf8(whole) else _QUOTED
+    if not force and not re.search(unusual, whole):
         return whole.decode("utf-8")
-    escaped = unusual.sub(lambda match: _octal(match.group()[0]).encode("ascii"), whole)
+    escaped = re.sub(unusual, lambda match: _octal(match.group()[0]).encode("ascii"), whole)
     return f'"{escaped.decode("utf-8")}"'
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _octal(byte: int) -> str:

@@ -60,14 +60,14 @@ def write_log(
             _separate(screen, before, nul, separated)
         if before is not None:
             for row in before.rest():
-                screen.line(row.rstrip())
+                screen.line(row)
         if rows and rows.gap is not None and compact:
-            screen.line(rows.gap.rstrip())
+            screen.line(rows.gap)
         _write_entry(entry, options, changes, diff_options, screen, gutter, nul and compact, last_newline=not separated)
         first, before = False, gutter
     if before is not None:
         for row in before.rest():
-            screen.line(row.rstrip())
+            screen.line(row)
 
 
 def _separate(screen: Screen, before: _Gutter | None, nul: bool, separated: bool) -> None:
@@ -76,7 +76,7 @@ def _separate(screen: Screen, before: _Gutter | None, nul: bool, separated: bool
     elif nul:
         screen.write("\0")
     else:
-        screen.line(before.next().rstrip() if before else "")
+        screen.line(before.next() if before else "")
 
 
 def _write_entry(
@@ -91,11 +91,9 @@ def _write_entry(
     last_newline: bool,
 ) -> None:
     def line(text: str) -> None:
-        drawn = gutter.next() + text
-        screen.line(drawn if text else drawn.rstrip())
+        screen.line(gutter.next() + text)
 
-    lines = [gutter.next() + text for text in commit_lines(entry, options, screen)]
-    screen.write("\n".join(text if text.strip() else text.rstrip() for text in lines))
+    screen.write("\n".join(gutter.next() + text for text in commit_lines(entry, options, screen)))
     if nul:
         screen.write("\0")
     elif last_newline or changes:

@@ -54,7 +54,9 @@ def _command(context: click.Context, command: click.Command) -> list[str]:
 
 
 def _options(context: click.Context, command: click.Command) -> list[str]:
-    listed = [param for param in command.get_params(context) if isinstance(param, click.Option) and param.name != "help"]
+    listed = [
+        param for param in command.get_params(context) if isinstance(param, click.Option) and "--help" not in param.opts
+    ]
     rows = [record for param in listed if (record := param.get_help_record(context))]
     if not rows:
         return []

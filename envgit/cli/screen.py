@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO, Final
 
 from .escape import neutralise, quote_path
@@ -25,14 +26,24 @@ class Screen:
 
     `terminal`: what comes out is read on a terminal (directly or through the pager), so control characters that come
     from a repository are shown instead of sent. `color`: escape sequences for colours may be sent.
+    `ask_quote_high` reads git's core.quotePath; it is asked when the first path appears that it matters for.
     """
 
-    def __init__(self, stream: BinaryIO, *, terminal: bool, color: bool, width: int = 80) -> None:
+    def __init__(
+        self,
+        stream: BinaryIO,
+        *,
+        terminal: bool,
+        color: bool,
+        width: int = 80,
+        ask_quote_high: Callable[[], bool] = lambda: True,
+    ) -> None:
         self.stream = stream
         self.terminal = terminal
         self.color = color
         self.width = width
-        self.quote_high = True
+        self._ask_quote_high = ask_quote_high
+        self._quote_high: bool | None = None
 
     def paint(self, style: str, text: str) -> str:
         """Return `text` in a colour of git's, or as it is when colours are off. `text` must be safe already."""
@@ -46,7 +57,9 @@ class Screen:
 
     def path(self, path: bytes, prefix: bytes = b"") -> str:
         """Return a path as git prints it; harmless on any terminal."""
-        quoted = quote_path(path, quote_high=self.quote_high, prefix=prefix)
+        if self._quote_high is None and not path.isascii():
+            self._quote_high = self._ask_quote_high()
+        quoted = quote_path(path, quote_high=self._quote_high is not False, prefix=prefix)
         return quoted if quoted.isascii() else self.safe(quoted)
 
     def write(self, text: str) -> None:

@@ -76,7 +76,13 @@ class Session:
 
     def _open_screen(self) -> Screen:
         terminal = self.stdout_is_terminal
-        return Screen(sys.stdout.buffer, terminal=terminal, color=self.wants_color(), width=self._width(1))
+        return Screen(
+            sys.stdout.buffer,
+            terminal=terminal,
+            color=self.wants_color(),
+            width=self._width(1),
+            ask_quote_high=self._quotes_high_bytes,
+        )
 
     def wants_color(self) -> bool:
         if self._color != "auto":
@@ -91,12 +97,15 @@ class Session:
         except OSError:
             return 80
 
-    def use_git_quoting(self) -> None:
-        """Take core.quotePath from the repository's configuration; for verbs that print many paths."""
+    def _quotes_high_bytes(self) -> bool:
+        """Read git's core.quotePath from the repository's configuration; true without a repository."""
         from envgit.config import get_value
 
-        value = get_value(self.repo, "core.quotePath")
-        self.out.quote_high = value is None or value.lower() not in ("false", "no", "off", "0")
+        try:
+            value = get_value(self.repo, "core.quotePath")
+        except (EnvgitError, OSError):
+            return True
+        return value is None or value.lower() not in ("false", "no", "off", "0")
 
     def say(self, text: str) -> None:
         """Say something to the user that is not data: standard error."""

@@ -45,7 +45,7 @@ def _where(status: Status, screen: Screen) -> str:
 
 
 def _noise(groups: tuple[NoiseGroup, ...], screen: Screen) -> str:
-    listed = ", ".join(f"{group.paths:,} {screen.safe(group.label)}" for group in groups)
+    listed = ", ".join(f"{screen.safe(group.label)} ({group.paths:,})" for group in groups)
     return f"{listed}, for example {screen.path(groups[0].example)}"
 
 

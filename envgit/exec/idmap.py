@@ -57,10 +57,10 @@ def disk_ids(idmap: IdMap) -> DiskIds:
     inside the tree namespace (see `run_in_tree_namespace`) otherwise."""
     count = min(_total(idmap.uids), _total(idmap.gids))
     if idmap.kind == "range":
-        return DiskIds(shift=idmap.uids[0].outside, count=count)
+        return DiskIds(shift=idmap.uids[0].outside, ids=count)
     if count == 1:
-        return DiskIds(single=True, count=1)
-    return DiskIds(count=count)
+        return DiskIds(single=True, ids=1)
+    return DiskIds(ids=count)
 
 
 def needs_tree_namespace(idmap: IdMap) -> bool:

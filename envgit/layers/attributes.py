@@ -147,7 +147,7 @@ def change_owner(fd: int, uid: int, gid: int, name: bytes) -> None:
 
 
 def _exact_to_disk(inside: int, disk_ids: DiskIds) -> int | None:
-    if inside >= disk_ids.count or (disk_ids.single and inside):
+    if inside >= disk_ids.ids or (disk_ids.single and inside):
         return None
     return disk_ids.to_disk(inside)
 

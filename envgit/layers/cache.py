@@ -17,7 +17,6 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from envgit.layers.plan_file import Plan, format_plan, parse_plan
-from envgit.layers.removal import remove_tree
 from envgit.model import DiskIds
 
 MAX_STACK = 32
@@ -193,9 +192,11 @@ class LayerCache:
     def _signature(self) -> bytes:
         ids = self.disk_ids
         boot = (_read(_BOOT_ID) or b"unknown\n").decode("ascii")
-        return f"shift {ids.shift}\nsingle {int(ids.single)}\ncount {ids.count}\nboot {boot}".encode("ascii")
+        return f"shift {ids.shift}\nsingle {int(ids.single)}\ncount {ids.ids}\nboot {boot}".encode("ascii")
 
     def _remove_folder(self, name: bytes) -> None:
+        from envgit.layers.removal import remove_tree
+
         fd = os.open(self.folder, _FLAGS)
         try:
             remove_tree(name, fd)

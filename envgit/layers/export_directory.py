@@ -31,7 +31,7 @@ def export_directory(
         if os.listdir(fd):
             raise Conflict(f"the directory {path} is not empty", hint="name a new or empty directory: dir:PATH")
         monitor.start("writing files", None, "files")
-        ids = DiskIds(count=4294967295) if is_root else DiskIds(shift=os.geteuid(), single=True)
+        ids = DiskIds(ids=4294967295) if is_root else DiskIds(shift=os.geteuid(), single=True)
         if not is_root:
             _warn(root, reader, monitor)
         result = materialise(root, None, reader, fd, ids, monitor=monitor, devices=is_root)

@@ -117,9 +117,9 @@ def _headers(path: bytes, entry: Entry, type_: bytes, link: bytes) -> bytes:
             records.append((key, b"%d" % number))
     if type_ != b"1":
         for attribute, value in entry.xattrs:
-            text = format_acl(value) if attribute in _ACLS else None
-            if text is not None:
-                records.append((_ACLS[attribute], text))
+            acl = format_acl(value) if attribute in _ACLS else None
+            if acl is not None:
+                records.append((_ACLS[attribute], acl))
             else:
                 records.append((b"SCHILY.xattr." + attribute, value))
     major, minor = entry.device or (0, 0)

@@ -20,7 +20,8 @@ from envgit.layers.attributes import write_attributes
 from envgit.layers.cache import LayerCache, NewLayer
 from envgit.layers.capture import Captured
 from envgit.layers.descent import DIRECTORY_FLAGS, open_beneath
-from envgit.layers.metadata import escape, format_directory, parse_directory, unescape
+from envgit.layers.escape import escape, unescape
+from envgit.layers.metadata import format_directory, parse_directory
 from envgit.layers.whiteout import make_opaque, unmake_opaque
 from envgit.model import DiskIds, Entry
 

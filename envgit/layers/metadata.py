@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from envgit.errors import CorruptObject, HostileInput
+from envgit.layers.escape import escape as escape
+from envgit.layers.escape import unescape as unescape
 from envgit.model import Entry, Links, Xattrs
 
 HEADER = b"envgit-directory 1"
@@ -24,7 +26,6 @@ _MTIME_LIMIT = (1 << 63) * 1_000_000_000
 
 _UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\\]")
 _UNSAFE_ATTRIBUTE = re.compile(rb"[\x00-\x20\x7f-\xff\\=]")
-_ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 class ParsedDirectory(NamedTuple):
@@ -33,20 +34,6 @@ class ParsedDirectory(NamedTuple):
     own: Entry
     entries: list[Entry]
     links_sha256: bytes | None
-
-
-def escape(raw: bytes) -> bytes:
-    """Return `raw` with bytes <= 0x20, >= 0x7f and backslash as three octal digits."""
-    if _UNSAFE.search(raw) is None:
-        return raw
-    return _UNSAFE.sub(_octal, raw)
-
-
-def unescape(text: bytes) -> bytes:
-    """Undo `escape` (also of attribute names); other text is returned as it is: callers check the round trip."""
-    if b"\\" not in text:
-        return text
-    return _ESCAPE.sub(_byte, text)
 
 
 def check_name(name: bytes) -> None:
@@ -159,9 +146,6 @@ def _entry_name(entry: Entry) -> bytes:
 def _octal(match: re.Match[bytes]) -> bytes:
     return b"\\%03o" % match[0][0]
 
-
-def _byte(match: re.Match[bytes]) -> bytes:
-    return bytes((int(match[1], 8) & 0xFF,))
 
 
 def _format_entry(entry: Entry) -> bytes:

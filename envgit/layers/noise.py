@@ -5,10 +5,6 @@ from __future__ import annotations
 _CACHES = (
     b"var/cache/",
     b"var/lib/apt/lists/",
-    b"var/lib/dpkg/info/",
-    b"usr/share/doc/",
-    b"usr/share/man/",
-    b"usr/share/locale/",
 )
 _CACHE_NAMES = frozenset((b".cache", b"__pycache__", b".mypy_cache", b".pytest_cache", b".ruff_cache", b"node_modules"))
 _LOGS = (b"var/log/",)
@@ -16,7 +12,7 @@ _HISTORY = (b".bash_history", b".python_history", b".lesshst", b".viminfo", b".w
 
 
 def classify_noise(path: bytes) -> str | None:
-    """Return "cache", "bytecode", "log", "history" or "package files"; None for a path that deserves a line."""
+    """Return "cache", "bytecode", "log" or "history"; None for a path that deserves a line."""
     for prefix in _LOGS:
         if path.startswith(prefix):
             return "log"
@@ -25,7 +21,7 @@ def classify_noise(path: bytes) -> str | None:
         return "bytecode"
     for prefix in _CACHES:
         if path.startswith(prefix):
-            return "cache" if b"cache" in prefix or b"lists" in prefix else "package files"
+            return "cache"
     if name in _HISTORY:
         return "history"
     if not _CACHE_NAMES.isdisjoint(path.split(b"/")):

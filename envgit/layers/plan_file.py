@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from envgit.layers.metadata import escape, unescape
+from envgit.layers.escape import escape, unescape
 
 
 class Plan(NamedTuple):

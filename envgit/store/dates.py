@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from calendar import timegm
 
 from envgit.errors import UsageError
 
 _UNITS = {"second": 1, "sec": 1, "minute": 60, "min": 60, "hour": 3600, "day": 86400, "week": 604800}
-_RELATIVE = re.compile(
-    r"(?:(\d+|an?|one|two|three|four|five|six|seven|eight|nine|ten)[ ._-]+)([a-z]+)(?:[ ._-]+ago)?"
-)
+_RELATIVE = re.compile(r"(?:(\d+|an?|one|two|three|four|five|six|seven|eight|nine|ten)[ ._-]+)([a-z]+)(?:[ ._-]+ago)?")
 _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _ISO = re.compile(
     r"(\d{4})[-./](\d{1,2})[-./](\d{1,2})(?:[T ._]+(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?)?\s*(Z|[+-]\d{2}:?\d{2})?"
@@ -56,11 +53,12 @@ def parse_date(text: str, now: int) -> int:
 
 
 def _from_iso(match: re.Match[str], now: int, text: str) -> int:
+    from calendar import timegm
+
     local = time.localtime(now)
     year, month, day = int(match[1]), int(match[2]), int(match[3])
-    if match[4] is None:
-        clock = local.tm_hour, local.tm_min, local.tm_sec
-    else:
+    clock = local.tm_hour, local.tm_min, local.tm_sec
+    if match[4] is not None:
         clock = int(match[4]), int(match[5]), int(match[6] or 0)
     if not (1 <= month <= 12 and 1 <= day <= 31 and clock[0] < 25 and clock[1] < 60 and clock[2] < 61):
         raise UsageError(f"{text!r} is not a date")

@@ -16,7 +16,7 @@ NAME_MAX_BYTES = 255
 
 # The code points HFS+ ignores when it compares names, in UTF-8 (git's utf8.c, next_hfs_char).
 _HFS_IGNORED = re.compile(rb"\xe2\x80[\x8c-\x8f\xaa-\xae]|\xe2\x81[\xaa-\xaf]|\xef\xbb\xbf")
-_GIT_WORD = re.compile(rb"\.(?:git(?:modules|attributes|ignore)?|mailmap)(?:[ .]*\Z|[ .]*:)", re.IGNORECASE)
+_GIT_WORD = re.compile(rb"\.(?:git(?:modules|attributes|ignore)?|mailmap)(?:[ .]*\Z|[ .]*:|[\x80-\xff])", re.IGNORECASE)
 _NTFS_SHORT = re.compile(rb"[gm][a-z0-9]{0,5}~[1-9]", re.IGNORECASE)
 # Nearly every name is decided by this one search: only names with one of these marks can need an escape.
 _SUSPICIOUS = re.compile(rb"^%|\\|~|[.](?:git|mailmap)|\xe2\x80|\xe2\x81|\xef\xbb\xbf", re.IGNORECASE)

@@ -9,9 +9,10 @@ from hashlib import sha1
 from typing import NamedTuple
 
 from envgit.errors import CorruptObject, InvalidName
+from envgit.store.oid import OID_BYTES as OID_BYTES
+from envgit.store.oid import ZERO_OID as ZERO_OID
+from envgit.store.oid import parse_oid as parse_oid
 
-OID_BYTES = 20
-ZERO_OID = bytes(OID_BYTES)
 MODE_TREE = 0o040000
 
 TreeEntry = tuple[int, bytes, bytes]
@@ -19,7 +20,6 @@ TreeEntry = tuple[int, bytes, bytes]
 
 _OCTAL = {b"40000": 0o040000, b"100644": 0o100644, b"100755": 0o100755, b"120000": 0o120000, b"160000": 0o160000}
 _MODE_BYTES = {mode: text for text, mode in _OCTAL.items()}
-_HEX = re.compile(r"[0-9a-f]{40}")
 _SIGNATURE = re.compile(rb"(.*?) ?<([^<>\n]*)> (-?\d+) ([+-]\d{4})\Z", re.DOTALL)
 
 
@@ -28,13 +28,6 @@ def hash_object(type: str, data: bytes) -> bytes:
     digest = sha1(b"%s %d\0" % (type.encode(), len(data)), usedforsecurity=False)
     digest.update(data)
     return digest.digest()
-
-
-def parse_oid(text: str) -> bytes:
-    """Return the 20 bytes of 40 lower-case hex digits; raises InvalidName."""
-    if not _HEX.fullmatch(text):
-        raise InvalidName(f"{text[:80]!r} is not an object id")
-    return bytes.fromhex(text)
 
 
 def _tree_key(entry: TreeEntry) -> bytes:

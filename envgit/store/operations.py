@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from envgit.errors import CorruptObject
 from envgit.store import storage
-from envgit.store.objects import ZERO_OID, parse_oid
+from envgit.store.oid import ZERO_OID, parse_oid
 
 RefChange = tuple[str, bytes | None, bytes | None]
 """(full name, old oid, new oid); None: absent."""

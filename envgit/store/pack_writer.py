@@ -113,7 +113,9 @@ class PackFileWriter:
         size = RECORD.size
         records = self.records
         self.records = bytearray()
-        index = format_index(sorted([bytes(records[i : i + size]) for i in range(0, len(records), size)]), digest)
+        ordered = b"".join(sorted([bytes(records[i : i + size]) for i in range(0, len(records), size)]))
+        del records
+        index = format_index(ordered, digest)
         name = "pack-" + digest.hex()
         temporary = storage.temporary_name(self._folder, TEMPORARY_INDEX)
         fd = storage.open_new(temporary, step="index-create", mode=0o444)

@@ -6,7 +6,7 @@ import os
 
 from envgit.errors import CorruptObject
 from envgit.store import storage
-from envgit.store.objects import OID_BYTES
+from envgit.store.oid import OID_BYTES
 
 
 class PackedRefs:

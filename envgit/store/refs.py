@@ -176,6 +176,8 @@ class RefStore:
     def update(self, name: str, new: bytes | None, expected: bytes | None) -> None:
         """Move one ref by compare-and-swap, durably; see lock() for the errors. Writes no reflog."""
         if new == expected:
+            if self.resolve(name) != expected:
+                raise RefMoved(f"{name} was moved by another command meanwhile", hint="run the command again")
             return
         held = self.lock(name, new, expected)
         try:

@@ -6,15 +6,14 @@ import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from envgit.errors import Conflict, NotARepository, StorageError, UnsupportedRepository
+from envgit.errors import Conflict
 from envgit.store import storage
 from envgit.store.lock import RepositoryLock
+from envgit.store.admission import FORMAT_FEATURE
+from envgit.store.admission import check_repository as check_repository
 from envgit.store.object_store import ObjectStore
 from envgit.store.ref_names import check_branch_name
 from envgit.store.refs import RefStore
-
-FORMAT_FEATURE = "envgit-format-1"
-KNOWN_FEATURES = frozenset({FORMAT_FEATURE})
 
 _CONFIG = b"""\
 [core]
@@ -107,31 +106,3 @@ def open_(git_dir: str, *, trusted_uids: Collection[int] = ()) -> GitRepository:
     """Open a repository after check_repository()."""
     check_repository(git_dir, trusted_uids=trusted_uids)
     return GitRepository(git_dir, ObjectStore(git_dir), RefStore(git_dir))
-
-
-def check_repository(git_dir: str, *, trusted_uids: Collection[int] = ()) -> None:
-    """Check that a folder is a repository that may be used. Raises NotARepository; UnsupportedRepository for
-    features that are not known and owners that are not trusted.
-
-    Its folder must belong to the caller or to one of `trusted_uids`: configuration and refs of somebody else's
-    repository would be believed (CVE-2022-24765).
-    """
-    try:
-        status = os.stat(git_dir)
-        with open(git_dir + "/requires", "rb") as file:
-            features = os.fsdecode(file.read(65536)).split("\n")
-    except (FileNotFoundError, NotADirectoryError):
-        raise NotARepository(f"{git_dir} is not an envgit repository", hint="create one with 'envgit init'") from None
-    except OSError as error:
-        raise StorageError(f"cannot open {git_dir}: {error.strerror}") from error
-    if status.st_uid != os.geteuid() and status.st_uid not in trusted_uids:
-        raise UnsupportedRepository(
-            f"{git_dir} belongs to user {status.st_uid}, not to you (user {os.geteuid()})",
-            hint=f"work as that user, or take it over: chown -R {os.geteuid()} {git_dir}",
-        )
-    unknown = [feature for feature in features if feature and feature not in KNOWN_FEATURES]
-    if unknown or FORMAT_FEATURE not in features:
-        what = ", ".join(repr(feature) for feature in unknown) or f"(no {FORMAT_FEATURE})"
-        raise UnsupportedRepository(
-            f"{git_dir} requires {what}, which this version does not know", hint="use a newer envgit"
-        )

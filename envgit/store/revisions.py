@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from difflib import get_close_matches
 
 from envgit.errors import AmbiguousRevision, CorruptObject, UnknownRevision, UsageError
 from envgit.store.dates import parse_date
@@ -158,6 +157,8 @@ class _Resolver:
         return "", None
 
     def _unknown(self, name: str, spec: str) -> UnknownRevision:
+        from difflib import get_close_matches
+
         known = [
             full.split("/", 2)[2]
             for full, _ in self._refs.iter_refs()

@@ -75,7 +75,11 @@ def test_rsync_finds_no_difference(
         pytest.skip(f"{program} is not installed")
     options = ["--xattrs", "--acls", *(["--xattrs-include=*"] if program == "tar" else [])]
     subprocess.run([program, "-xpf", "-", "-C", str(tmp_path), *options], input=export(*stored), check=True)
-    assert rsync(tree, tmp_path) == ""
+    difference = rsync(tree, tmp_path)
+    if program == "bsdtar":
+        # It leaves the time of the directory it extracts into.
+        difference = difference.removeprefix(".d..t...... ./\n")
+    assert difference == ""
 
 
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")

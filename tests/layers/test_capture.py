@@ -123,7 +123,7 @@ def test_nested_directories_below_an_opaque_one_do_not_merge(tmp_path: Path) -> 
 @needs_root
 def test_single_id_keeps_owners_devices_and_acls_as_metadata(tmp_path: Path) -> None:
     store = DictStore()
-    single = DiskIds(shift=1000, single=True, count=1)
+    single = DiskIds(shift=1000, single=True, ids=1)
 
     def extra(assembler: TreeAssembler) -> None:
         assembler.add(b"dev/null", Entry(b"", "c", 0o666, device=(1, 3)))

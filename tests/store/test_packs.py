@@ -14,8 +14,8 @@ from envgit.store import storage
 from envgit.store.consolidate import consolidate, plan_merge
 from envgit.store.deflate import compress, decompress, store
 from envgit.store.object_store import MissingObject, ObjectStore
-from envgit.store.objects import hash_object
-from envgit.store.pack_writer import remove_leftovers
+from envgit.store.pack_index import PackIndex, format_index
+from envgit.store.pack_writer import RECORD, remove_leftovers
 from envgit.store.repository import GitRepository
 from tests.store.conftest import Git, assert_fsck_silent, make_commit
 
@@ -183,6 +183,16 @@ def test_a_history_of_2000_commits_stays_in_few_packs(repository: GitRepository,
     assert most <= 24
     assert git("rev-list", "--count", "main") == "2000"
     assert_fsck_silent(repository.git_dir)
+
+
+def test_offsets_beyond_2_gib_go_to_the_large_table(tmp_path: Path) -> None:
+    offsets = [12, (1 << 31) - 1, 1 << 31, 5 << 32]
+    records = sorted(RECORD.pack(bytes([200 - number]) * 20, number, offset) for number, offset in enumerate(offsets))
+    path = tmp_path / "pack-x.idx"
+    path.write_bytes(format_index(b"".join(records), bytes(20)))
+    index = PackIndex(str(path))
+    index.verify()
+    assert [index.find(bytes([200 - number]) * 20) for number in range(4)] == offsets
 
 
 def test_kept_and_deltified_packs_are_left_alone(repository: GitRepository, git: Git) -> None:

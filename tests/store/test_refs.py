@@ -52,6 +52,7 @@ def test_loose_packed_and_symbolic_refs_are_read(repository: GitRepository, git:
     assert [f"{name} {found.hex()}" for name, found in repository.refs.iter_refs()] == expected
     assert repository.refs.read_head() == ("refs/heads/main", other)
     assert [name for name, _ in repository.refs.iter_refs("refs/heads/a")] == ["refs/heads/a/b", "refs/heads/alias"]
+    git("symbolic-ref", "--delete", "refs/heads/alias")
     repository.refs.update("refs/heads/packed", None, oid)
     repository.refs.update("refs/heads/a/b", None, oid)
     assert git("for-each-ref", "--format=%(refname)").split() == ["refs/heads/main", "refs/tags/v1"]

@@ -43,11 +43,62 @@ def graph(repository: GitRepository, git: Git) -> list[bytes]:
     return commits
 
 
-SPECS = """HEAD @ main heads/main refs/heads/main side/x origin origin/dev v1 v1^{} v1^{commit} v1^{tree} v1^{tag} v1^0 v1~2
-light tags/v1 main~ main~1 main~3 main^ main^1 main^2 main^^ main~2^1~1 HEAD^{tree} HEAD^0 HEAD@{0} HEAD@{1} HEAD@{4} HEAD@{5}
-main@{2} @{1} @{0} main@{yesterday} main@{2.days.ago} main@{3.days.ago} main@{1.week.ago} @{-1} @{-1}~1 main@{1}~2
-:/thing.3 main^{/thing.5} :/!-thing v1-4-gZZZZ main@{99} nothing main~500 main^7 HEAD^{blob} v1^{foo} main^{ @{-9} main..side
-""".split()
+SPECS = [
+    "HEAD",
+    "@",
+    "main",
+    "heads/main",
+    "refs/heads/main",
+    "side/x",
+    "origin",
+    "origin/dev",
+    "v1",
+    "v1^{}",
+    "v1^{commit}",
+    "v1^{tree}",
+    "v1^{tag}",
+    "v1^0",
+    "v1~2",
+    "light",
+    "tags/v1",
+    "main~",
+    "main~1",
+    "main~3",
+    "main^",
+    "main^1",
+    "main^2",
+    "main^^",
+    "main~2^1~1",
+    "HEAD^{tree}",
+    "HEAD^0",
+    "HEAD@{0}",
+    "HEAD@{1}",
+    "HEAD@{4}",
+    "HEAD@{5}",
+    "main@{2}",
+    "@{1}",
+    "@{0}",
+    "main@{yesterday}",
+    "main@{2.days.ago}",
+    "main@{3.days.ago}",
+    "main@{1.week.ago}",
+    "@{-1}",
+    "@{-1}~1",
+    "main@{1}~2",
+    ":/thing.3",
+    "main^{/thing.5}",
+    ":/!-thing",
+    "v1-4-gZZZZ",
+    "main@{99}",
+    "nothing",
+    "main~500",
+    "main^7",
+    "HEAD^{blob}",
+    "v1^{foo}",
+    "main^{",
+    "@{-9}",
+    "main..side",
+]
 
 
 @pytest.mark.parametrize("spec", SPECS)

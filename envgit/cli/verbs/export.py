@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, cast
+
 import click
 
 from envgit.errors import UsageError
@@ -10,6 +12,9 @@ from ..command import quiet_option, refuse_words_after_dashes, verb
 from ..completing import complete_revision
 from ..escape import count_of, human_bytes
 from ..session import Session
+
+if TYPE_CHECKING:
+    from envgit.layers.export_tar import Compression
 
 
 @verb("export")
@@ -39,12 +44,11 @@ def export_command(
     if to_stdout and session.stdout_is_terminal:
         raise UsageError("an archive is not written to a terminal", hint="use tar:FILE, or redirect standard output")
     stream = session.out.stream if to_stdout else None
-    result = export_revision(session.repo, revision, destination, compression=compression, stdout=stream)
-    for warning in result.warnings:
-        session.monitor.warn(warning)
+    chosen = cast("Compression | None", compression)
+    result = export_revision(session.repo, revision, destination, compression=chosen, stdout=stream)
     if not quiet:
-        content = f"{count_of(result.files, 'file')}, {human_bytes(result.bytes)}"
-        text = f"Exported {revision} to {result.destination}: {content}"
+        size = "" if result.bytes is None else f", {human_bytes(result.bytes)}"
+        text = f"Exported {revision} to {result.destination}: {count_of(result.files, 'entry', 'entries')}{size}"
         if to_stdout:
             session.say(text)
         else:

@@ -40,10 +40,15 @@ def gc_command(
     elif not quiet:
         would = "would free" if dry_run else "freed"
         session.out.line(f"packs: {report.packs_before} -> {report.packs_after}")
-        if report.layers_removed:
-            session.out.line(f"cached layers {'to remove' if dry_run else 'removed'}: {len(report.layers_removed)}")
-        if report.kept_removed:
-            session.out.line(f"{count_of(_count(report.kept_removed), 'commit')} can no longer be undone to")
+        for number, noun, plural in (
+            (len(report.layers_removed), "cached layer", None),
+            (len(report.uppers_removed), "set of changes that was set aside", "sets of changes that were set aside"),
+            (len(report.sandboxes_removed), "leftover of a sandbox", "leftovers of sandboxes"),
+            (len(report.kept_removed), "commit that no branch reaches", "commits that no branch reaches"),
+            (report.operations_removed, "old operation", None),
+        ):
+            if number:
+                session.out.line(f"{'would remove' if dry_run else 'removed'} {count_of(number, noun, plural)}")
         session.out.line(f"{would} {human_bytes(report.bytes_freed)}")
 
 
@@ -56,10 +61,6 @@ def _days(prune: str | None) -> tuple[int, bool]:
     if not number.isdigit():
         raise UsageError(f"--prune={prune} is neither 'now' nor a number of days", hint="for example --prune=14.days")
     return int(number), False
-
-
-def _count(value: Any) -> int:
-    return value if isinstance(value, int) else len(value)
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

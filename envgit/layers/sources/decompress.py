@@ -123,14 +123,26 @@ class _Meter:
         return first
 
     def read(self, size: int = _READ_BYTES) -> bytes:
-        try:
-            data = self._stream.read(size)
-        except OSError as error:
-            raise SourceError(f"cannot read the archive: {error.strerror}", hint="check the file or device") from error
-        if data:
-            self.consumed += len(data)
-            self._advance(len(data))
-        return data
+        """Return up to `size` bytes, b"" at the end. An unbuffered pipe gives a few kilobytes at a time: ask again."""
+        parts: list[bytes] = []
+        got = 0
+        while got < size // 2 or not got:
+            try:
+                data = self._stream.read(size - got)
+            except OSError as error:
+                raise SourceError(
+                    f"cannot read the archive: {error.strerror}", hint="check the file or device"
+                ) from error
+            if data is None:
+                raise SourceError("standard input does not wait for data", hint="write the archive to a file: tar:FILE")
+            if not data:
+                break
+            parts.append(data)
+            got += len(data)
+        if got:
+            self.consumed += got
+            self._advance(got)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _chunks(first: bytes, meter: _Meter, limits: TarLimits) -> Iterator[bytes]:

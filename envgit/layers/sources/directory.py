@@ -24,7 +24,7 @@ def import_directory(path: str, writer: TreeWriter, monitor: Monitor, *, is_root
         ) from error
     counter = CountingWriter(writer)
     try:
-        scanned = scan_directory(fd, counter, DiskIds(count=4294967295), monitor=monitor)
+        scanned = scan_directory(fd, counter, DiskIds(ids=4294967295), monitor=monitor)
     finally:
         os.close(fd)
     for name in scanned.changed:

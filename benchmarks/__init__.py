@@ -1,0 +1,1 @@
+"""Benchmarks: whole commands of envgit beside those of the peers, run alternately on the same files."""
