@@ -121,9 +121,12 @@ def _carry(repo: Repository, transaction: Transaction, branch: str, tip: bytes |
     if pointer is None or not has_changes(repo, pointer, tip):
         transaction.set_worktree(worktree_name(branch), None)
         return False
+    from envgit.status import read_status
+
+    dirty = read_status(repo).is_dirty  # the upper directory may hold nothing but what is never recorded
     transaction.set_worktree(worktree_name(branch), pointer.format())
     transaction.set_worktree(worktree_name(repo.branch_name()), None)
-    return True
+    return dirty
 
 
 def _check_leaving(repo: Repository, branch: str | None, oid: bytes | None = None) -> str:

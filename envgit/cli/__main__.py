@@ -1,5 +1,6 @@
 """`python -m envgit.cli`."""
 
-from .main import main
+from .start import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,7 @@
-"""The entry point: global options, the lazily loaded verbs, and the one place where errors become exit statuses."""
+"""The whole command line: global options, the lazily loaded verbs, and how each call ends."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -103,18 +102,3 @@ def run(arguments: Sequence[str], session: Session) -> int:
 
             traceback.print_exception(error)
         return session.fail(error)
-
-
-def main() -> None:
-    """The command `envgit`."""
-    session = Session()
-    instruction = session.environ.get("_ENVGIT_COMPLETE")
-    if instruction:
-        from click.shell_completion import shell_complete
-
-        sys.exit(shell_complete(cli, {}, "envgit", "_ENVGIT_COMPLETE", instruction))
-    sys.exit(run(sys.argv[1:], session))
-
-
-if __name__ == "__main__":
-    main()

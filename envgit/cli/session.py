@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-import click
-
 from envgit.errors import AmbiguousRevision, EnvgitError
 
 from .screen import Screen
 from .terminal_monitor import TerminalMonitor
 
 if TYPE_CHECKING:
+    import click
+
     from envgit.repo import Repository
 
 WARNINGS_STATUS: Final = 3
@@ -158,7 +158,12 @@ class Session:
             if isinstance(error, AmbiguousRevision) and not error.hint:
                 self.say("hint: the candidates are:\n" + "\n".join(f"  {name}" for name in error.candidates))
             return error.exit_code
-        if isinstance(error, KeyboardInterrupt | click.Abort):
+        if isinstance(error, KeyboardInterrupt):
+            self.say("envgit: interrupted")
+            return INTERRUPT_STATUS
+        import click  # here, because commands of the fast lane end without it
+
+        if isinstance(error, click.Abort):
             self.say("envgit: interrupted")
             return INTERRUPT_STATUS
         if isinstance(error, click.UsageError):

@@ -47,7 +47,9 @@ class InjectFiles:
             os.write(fd, content)
             copies.append((path, clone_mount(fd)))
             os.close(fd)
-        linux.umount_detach(b"/proc/self/fd/%d" % memory)
+        os.fchdir(memory)  # not /proc/self/fd: a joined sandbox's /proc does not know this process
+        linux.umount_detach(b".")
+        os.fchdir(place.root_fd)
         os.close(memory)
         for path, copy in copies:
             target = open_or_create(place.root_fd, path, "file")

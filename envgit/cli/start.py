@@ -1,0 +1,51 @@
+"""The entry point `envgit`: the fast lane where it leads, click for everything else."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+
+from .session import Session
+
+COMPLETION_VARIABLE = "_ENVGIT_COMPLETE"
+
+
+def main() -> None:
+    """Run the command and end the process.
+
+    Most commands live for milliseconds: cycles are never worth collecting, and the interpreter's orderly end (13 ms after
+    click) frees what the kernel frees anyway. Everything is flushed before.
+    """
+    gc.disable()
+    session = Session()
+    status = _complete(session) if session.environ.get(COMPLETION_VARIABLE) else _run(sys.argv[1:], session)
+    _leave(status)
+
+
+def _run(arguments: list[str], session: Session) -> int:
+    from .fast_lane import run_fast
+
+    status = run_fast(arguments, session)
+    if status is not None:
+        return status
+    from .main import run
+
+    return run(arguments, session)
+
+
+def _complete(session: Session) -> int:
+    from click.shell_completion import shell_complete
+
+    from .main import cli
+
+    return shell_complete(cli, {}, "envgit", COMPLETION_VARIABLE, session.environ[COMPLETION_VARIABLE])
+
+
+def _leave(status: int) -> None:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        status = status or 1
+    os._exit(status)
