@@ -57,6 +57,16 @@ def prepare_cache(repo: Repository) -> LayerCache:
     return repo.cache
 
 
+def finish_handover(repo: Repository) -> None:
+    """Finish what a commit that was killed while it handed its upper directory over left; call without the lock."""
+    lock = repo.lock()
+    lock.acquire(b"envgit: finishing a killed commit")
+    try:
+        run_where_ids_are_plain(repo, lambda: prepare_cache(repo))
+    finally:
+        lock.release()
+
+
 def _materialise(repo: Repository, oid: bytes) -> None:
     from envgit.layers.stacking import KnownTree, ensure_stack
     from envgit.snapshot import read_snapshot

@@ -66,6 +66,10 @@ class Session:
             from envgit.repo import Repository
 
             self._repo = Repository.open_(os.getcwd(), self.environ, self.monitor)
+            if os.path.lexists(self._repo.path("layers", "handover")):  # else its upper directory may not be in place
+                from envgit.stack import finish_handover
+
+                finish_handover(self._repo)
         return self._repo
 
     @property

@@ -42,6 +42,8 @@ _PAM = {
     b"session": (b"session_primary", b"session_additional"),
     b"session-noninteractive": (b"session_nonint_primary", b"session_nonint_additional"),
 }
+_MOUNT_POINTS = (b"/etc/hosts", b"/etc/hostname", b"/etc/resolv.conf")
+"""A sandbox mounts its own over them; without the files it would have to create them in every upper directory."""
 _PERMIT = b"\t[default=1]\t\t\tpam_permit.so"
 
 
@@ -54,6 +56,9 @@ def add_defaults(copy: HostCopy, mtime_ns: int) -> None:
             copy.add_link(path, target, mtime_ns)
     for path, mode in _LOGS:
         copy.add_file(path, b"", mode, 43, mtime_ns)
+    for path in _MOUNT_POINTS:
+        if not copy.exists(path):
+            copy.add_file(path, b"", 0o644, 0, mtime_ns)
     for template, path in _TEMPLATES:
         if copy.exists(template) and not copy.exists(path):
             copy.add_file(path, _read(copy, template), 0o644, 0, mtime_ns)
