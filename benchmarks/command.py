@@ -24,9 +24,9 @@ class Timing(NamedTuple):
 
 
 def run(
-    argv: Argv, environ: Mapping[str, str], scratch: str, *, statuses: Sequence[int] = (0,), timeout: int = 1800
+    argv: Argv, environ: Mapping[str, str], scratch: str, *, folder: str = "/", statuses: Sequence[int] = (0,)
 ) -> Timing:
-    """Execute a whole command by posix_spawn and wait for it.
+    """Execute a whole command by posix_spawn, in `folder`, and wait for it.
 
     Standard output and error go to files in `scratch`. `peak_bytes` is wait4(2)'s ru_maxrss, which covers the process
     and every descendant that was waited for. Raises CommandFailed with what the command said.
@@ -39,6 +39,7 @@ def run(
         (os.POSIX_SPAWN_OPEN, 2, error, writing, 0o600),
     ]
     program = _find(argv[0], environ)
+    os.chdir(folder)
     began = time.perf_counter()
     pid = os.posix_spawn(program, list(argv), dict(environ), file_actions=actions)
     try:

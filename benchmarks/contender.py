@@ -14,11 +14,12 @@ def nothing(_round: int) -> None:
 class Contender:
     """`commands(round)` are timed together; `prepare` and `clean` run before and after and are not.
 
-    `statuses`: exit statuses that mean success.
+    `folder`: where commands are started; `statuses`: exit statuses that mean success.
     """
 
     name: str
     commands: Callable[[int], Sequence[Sequence[str]]]
     prepare: Callable[[int], None] = field(default=nothing)
     clean: Callable[[int], None] = field(default=nothing)
+    folder: str = "/"
     statuses: Sequence[int] = (0,)

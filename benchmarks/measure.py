@@ -47,7 +47,10 @@ def measure(contenders: Sequence[Contender], rounds: int, workspace: Workspace) 
             try:
                 contender.prepare(round)
                 os.sync()
-                timings = [workspace.run(*argv, statuses=contender.statuses) for argv in contender.commands(round)]
+                timings = [
+                    workspace.run(*argv, folder=contender.folder, statuses=contender.statuses)
+                    for argv in contender.commands(round)
+                ]
                 contender.clean(round)
             except CommandFailed as error:
                 failures[contender.name] = str(error)

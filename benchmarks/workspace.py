@@ -44,9 +44,9 @@ class Workspace:
         os.makedirs(path, exist_ok=True)
         return path
 
-    def run(self, *argv: str, statuses: Sequence[int] = (0,)) -> Timing:
+    def run(self, *argv: str, folder: str = "/", statuses: Sequence[int] = (0,)) -> Timing:
         """Execute a command in the environment of the benchmark; raises CommandFailed."""
-        return run(argv, self.environ, self.folder, statuses=statuses)
+        return run(argv, self.environ, self.folder, folder=folder, statuses=statuses)
 
     def start_daemon(self, argv: Sequence[str], log: str) -> subprocess.Popen[bytes]:
         """Start a process that is terminated at the end."""

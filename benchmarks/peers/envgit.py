@@ -13,7 +13,7 @@ IMPORTED = (0, 3)
 
 
 class Envgit:
-    """Builds command lines; `-C` instead of a working directory."""
+    """Builds command lines, to be started in the project."""
 
     name = "envgit"
 
@@ -27,13 +27,13 @@ class Envgit:
     def version(self) -> str:
         return self.workspace.run(self.program, "--version").output.decode().split()[-1]
 
-    def command(self, project: str, *words: str) -> list[str]:
-        """Return the command line of a verb in a project."""
-        return [self.program, "-C", project, *words]
+    def command(self, *words: str) -> list[str]:
+        """Return the command line of a verb."""
+        return [self.program, *words]
 
     def do(self, project: str, *words: str) -> Timing:
         """Run a verb in a project, not timed."""
-        return self.workspace.run(*self.command(project, *words), statuses=IMPORTED)
+        return self.workspace.run(*self.command(*words), folder=project, statuses=IMPORTED)
 
     def init(self, project: str, tree: str) -> list[str]:
         """Return the command line that makes a repository of a directory tree."""

@@ -29,7 +29,9 @@ def _envgit(envgit: Envgit, base: str, packages: str) -> Contender:
     envgit.do(project, "checkout", "-b", "packages")
     envgit.do(project, "run", "-v", f"{packages}:/mnt:ro", "--", *_INSTALL)
     envgit.do(project, "commit", "-m", "packages")
-    return Contender(envgit.name, commands=lambda round: [envgit.command(project, "checkout", _BRANCHES[round % 2])])
+    return Contender(
+        envgit.name, folder=project, commands=lambda round: [envgit.command("checkout", _BRANCHES[round % 2])]
+    )
 
 
 def _git(git: Git, base: str, packages: str) -> Contender:

@@ -32,7 +32,8 @@ def _envgit(envgit: Envgit, tree: str) -> Contender:
     return Contender(
         envgit.name,
         prepare=lambda round: _change(envgit, project, round),
-        commands=lambda _: [envgit.command(project, "commit", "-m", "one file")],
+        folder=project,
+        commands=lambda _: [envgit.command("commit", "-m", "one file")],
     )
 
 

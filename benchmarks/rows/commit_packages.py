@@ -33,7 +33,8 @@ def _envgit(envgit: Envgit, base: str, packages: str) -> Contender:
     return Contender(
         envgit.name,
         prepare=prepare,
-        commands=lambda _: [envgit.command(project, "commit", "-m", "packages")],
+        folder=project,
+        commands=lambda _: [envgit.command("commit", "-m", "packages")],
         clean=lambda _: envgit.workspace.remove(project),
     )
 

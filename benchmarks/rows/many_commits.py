@@ -39,13 +39,13 @@ def _contender(envgit: Envgit, name: str, verb: str, project: str) -> Contender:
             "checkout": ("checkout", ("other", "main")[round % 2]),
             "commit": ("commit", "-m", f"round {round}"),
         }
-        return envgit.command(project, *words[verb])
+        return envgit.command(*words[verb])
 
     def prepare(round: int) -> None:
         if verb == "commit":
             _change(envgit, project, 1_000_000 + round)
 
-    return Contender(name, prepare=prepare, commands=lambda round: [command(round)])
+    return Contender(name, folder=project, prepare=prepare, commands=lambda round: [command(round)])
 
 
 def _change(envgit: Envgit, project: str, number: int) -> None:

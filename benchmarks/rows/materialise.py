@@ -30,7 +30,8 @@ def _envgit(envgit: Envgit, project: str) -> Contender:
     return Contender(
         envgit.name,
         prepare=lambda _: envgit.workspace.remove(os.path.join(project, ".envgit", "layers")),
-        commands=lambda _: [envgit.command(project, "run", "main", "--", "true")],
+        folder=project,
+        commands=lambda _: [envgit.command("run", "main", "--", "true")],
     )
 
 

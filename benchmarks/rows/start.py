@@ -16,7 +16,8 @@ def races(bench: Bench) -> list[Race]:
     """`true` in the base tree, without network; runc, crun and bwrap start a directory and keep no images."""
     envgit, base = bench.envgit, bench.trees.base
     project = envgit.create(envgit.workspace.path("start-envgit"), base)
-    contenders = [Contender(envgit.name, commands=lambda _: [envgit.command(project, "run", "main", "--", "true")])]
+    mine = Contender(envgit.name, folder=project, commands=lambda _: [envgit.command("run", "main", "--", "true")])
+    contenders = [mine]
     contenders += [_engine(engine) for engine in bench.engines()]
     contenders += [_runtime(runtime.name, runtime.run) for runtime in (bench.runc, bench.crun) if runtime]
     if bench.bwrap:

@@ -53,8 +53,8 @@ def _change_files(tree: str) -> None:
 
 def _envgit(envgit: Envgit, verb: str, big: str, small: str) -> list[Contender]:
     return [
-        Contender(envgit.name, commands=lambda _: [envgit.command(big, verb)]),
-        Contender(_SMALL, commands=lambda _: [envgit.command(small, verb)]),
+        Contender(envgit.name, folder=big, commands=lambda _: [envgit.command(verb)]),
+        Contender(_SMALL, folder=small, commands=lambda _: [envgit.command(verb)]),
     ]
 
 

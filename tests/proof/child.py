@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from envgit.cli import main as cli_main
+from envgit.cli.fast_lane import run_fast
 from envgit.cli.session import Session
 
 T = TypeVar("T")
@@ -127,7 +128,9 @@ def _become_command(
         sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), errors="backslashreplace", write_through=True)
         if prepare is not None:
             prepare()
-        status = cli_main.run(list(words), Session(os.environ))
+        session = Session(os.environ)
+        fast = run_fast(list(words), session)
+        status = cli_main.run(list(words), session) if fast is None else fast
         sys.stdout.flush()
     except BaseException:
         os.write(2, traceback.format_exc().encode())
