@@ -9,6 +9,7 @@ from envgit.capturing import capture_upper
 from envgit.errors import Conflict, NegativeAnswer, UsageError
 from envgit.layers.capture import Captured
 from envgit.layers.compare import diff_trees
+from envgit.layers.ignore import INJECTED_FILES, VOLATILE_DIRECTORIES
 from envgit.model import DirectoryRef
 from envgit.repo import Repository
 from envgit.snapshot import Snapshot, read_config_bytes, read_snapshot, strip_trailers, write_snapshot
@@ -116,8 +117,14 @@ def commit_worktree(
         objects=packed.object_count,
         operation=done.number,
         running=int(running),
-        not_recorded=captured.ignored + captured.sockets if captured is not None else (),
+        not_recorded=_not_recorded(captured) if captured is not None else (),
     )
+
+
+def _not_recorded(captured: Captured) -> tuple[bytes, ...]:
+    """What a user may miss: not the empty mount points that every run makes."""
+    ours = INJECTED_FILES | VOLATILE_DIRECTORIES
+    return tuple(path for path in captured.ignored if path not in ours) + captured.sockets
 
 
 def _capture(repo: Repository, pointer: Pointer, session: PackSession) -> _Worktree:

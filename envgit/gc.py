@@ -158,6 +158,8 @@ def _layers_of(repo: Repository, bases: list[bytes]) -> set[str]:
 
 def _remove(repo: Repository, doomed: _Doomed) -> None:
     for folder, ids in (("uppers", doomed.uppers), ("sandboxes", doomed.sandboxes)):
+        if not ids:
+            continue
         fd = os.open(repo.path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for id in ids:

@@ -20,8 +20,8 @@ def long_lines(status: Status, screen: Screen) -> Iterator[str]:
     yield _where(status, screen)
     if status.head is None:
         yield "No commits yet"
-    if not status.changes and not status.noise:
-        yield "nothing to commit, environment clean" if status.head else ""
+    elif not status.changes and not status.noise:
+        yield "nothing to commit, environment clean"
     else:
         yield "Changes to be committed:"
         yield '  (see them with "envgit diff", take one back with "envgit restore PATH")'

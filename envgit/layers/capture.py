@@ -191,7 +191,9 @@ class _Capture:
         """Account for one name in the upper directory."""
         path = frame.path + name
         is_directory = item.is_dir(follow_symlinks=False)
-        if old is None and (frame.ignored or self.ignore.matches(path, is_directory)):
+        if old is None and (
+            frame.ignored or self.ignore.is_volatile(path) or self.ignore.matches(path, is_directory)
+        ):
             self.hold_back(frame, path, self.ignored)
             return
         if is_directory:

@@ -1,0 +1,73 @@
+"""The cache may be deleted at any time: it costs time, never data."""
+
+from __future__ import annotations
+
+from tests.lab import Lab
+
+
+def test_layers_deleted_between_any_two_commands(lab: Lab) -> None:
+    lab.sh("echo 1 > /srv/one")
+    lab.forget_layers()
+    assert lab.changes() == ["A srv/one"]
+    lab.forget_layers()
+    assert lab.sh("cat /srv/one").out == "1\n"
+    lab.forget_layers()
+    assert "+1\n" in lab("diff").out
+    lab.forget_layers()
+    lab("commit", "-m", "one")
+    lab.forget_layers()
+    assert lab.changes() == []
+    lab("checkout", "-b", "experiment")
+    lab.forget_layers()
+    lab.sh("rm /srv/one; echo 2 > /srv/two")
+    lab.forget_layers()
+    lab("commit", "-m", "two")
+    lab.forget_layers()
+    lab("checkout", "main")
+    lab.forget_layers()
+    assert lab.sh("ls /srv").out == "lines\none\n"
+    lab.sh("echo 3 > /srv/three")
+    lab.forget_layers()
+    lab("restore", "srv/three")
+    lab.forget_layers()
+    assert lab.changes() == []
+    lab("reset", "--hard", "HEAD~1")
+    lab.forget_layers()
+    lab("undo")
+    lab.forget_layers()
+    assert lab.look("experiment", "ls /srv") == "lines\ntwo\n"
+    lab.forget_layers()
+    assert lab.look("main~1", "ls /srv") == "lines\n"
+    lab.forget_layers()
+    assert lab("fsck").status == 0
+    lab.forget_layers()
+    lab("gc")
+    lab.forget_layers()
+    lab("undo")
+    lab("checkout", "experiment")
+    lab.forget_layers()
+    lab("commit", "--amend", "-m", "two, amended")
+    assert lab.look("HEAD", "ls /srv") == "lines\ntwo\n"
+
+
+def test_the_whole_cache_folder_deleted(lab: Lab) -> None:
+    lab.sh("echo 1 > /srv/one")
+    (lab.git_dir / "layers").rename(lab.path / "layers-away")
+    assert lab.changes() == ["A srv/one"]
+    assert lab.sh("cat /srv/one").out == "1\n"
+    lab("commit", "-m", "one")
+    assert lab("fsck").status == 0
+
+
+def test_a_part_of_the_cache_deleted(lab: Lab) -> None:
+    for number in range(4):
+        lab.sh(f"echo {number} > /srv/{number}")
+        lab("commit", "-m", str(number))
+    for path in sorted((lab.git_dir / "layers").iterdir())[::2]:
+        if path.is_file():
+            path.unlink()
+    assert lab.look("main", "ls /srv") == "0\n1\n2\n3\nlines\n"
+    for path in sorted((lab.git_dir / "layers").rglob("*"))[::2]:
+        if path.is_file() and not path.is_symlink() and "layers" in path.parts and path.suffix in (".plan", ".json", ""):
+            continue
+    assert lab.look("main~2", "ls /srv") == "0\n1\nlines\n"

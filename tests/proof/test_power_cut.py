@@ -1,0 +1,142 @@
+"""Power cuts: a real ext4 on a loop device is shut down without flushing its journal, at steps all over a commit.
+
+As root only: loop devices and FS_IOC_SHUTDOWN need it. With fsync switched off the same cuts must lose something, else the
+simulation proves nothing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from envgit.store import storage
+
+from . import faults, lab
+from .child import envgit, in_child
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="power cuts need loop devices, which are root's")
+
+FS_IOC_SHUTDOWN = 0x8004587D
+NO_LOG_FLUSH = (2).to_bytes(4, "little")
+CUTS = 20
+
+
+class Disk:
+    """An ext4 image that can be mounted and cut off."""
+
+    def __init__(self, folder: Path, image: Path) -> None:
+        self.mount_point = folder / "disk"
+        self.mount_point.mkdir(exist_ok=True)
+        self.image = image
+
+    def __enter__(self) -> Disk:
+        subprocess.run(["mount", "-o", "loop", self.image, self.mount_point], check=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        subprocess.run(["umount", self.mount_point], check=True)
+
+    def cut(self) -> None:
+        """Everything not durable is gone from now on; what is written fails."""
+        fd = os.open(self.mount_point, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.ioctl(fd, FS_IOC_SHUTDOWN, NO_LOG_FLUSH)
+        finally:
+            os.close(fd)
+
+
+@pytest.fixture
+def image(original: Path, tmp_path: Path) -> Iterator[Path]:
+    """An ext4 image with a copy of the small repository, cleanly unmounted."""
+    path = tmp_path / "image"
+    with open(path, "wb") as file:
+        file.truncate(24 << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-m0", "-E", "lazy_itable_init=0,nodiscard", path], check=True)
+    with Disk(tmp_path, path) as disk:
+        lab.copy(original, disk.mount_point / "lab")
+    yield path
+
+
+def _without_fsync() -> None:
+    storage.sync_fd = lambda fd, *, step, path: storage.reach(step)
+    storage.sync_directory = lambda path, *, step: storage.reach(step)
+
+
+FIRST = ("commit", "-m", "four")
+SECOND = ("commit", "--amend", "-m", "five")
+
+
+def _heads(project: Path) -> dict[str, bytes]:
+    return in_child(lambda: dict(lab.open_repo(project).refs.iter_refs("refs/heads/")))
+
+
+def _cut_and_look(folder: Path, image: Path, at: int | None, patch: Callable[[], None], amended: dict[str, bytes]) -> list[str]:
+    """Commit, acknowledged; amend, with the power cut before its step `at` (None: right after the commit).
+
+    Return what is wrong after the power is back: branches must be where the commit put them, or the amend would.
+    """
+    copy = folder / "cut-image"
+    shutil.copy(image, copy)
+    countdown = at
+
+    with Disk(folder, copy) as disk:
+        project = disk.mount_point / "lab"
+        envgit(project, *FIRST, prepare=patch).good()
+        acknowledged = _heads(project)
+
+        def cut(step: str) -> None:
+            nonlocal countdown
+            assert countdown is not None
+            if countdown == 0:
+                disk.cut()
+                os.kill(os.getpid(), 9)
+            countdown -= 1
+
+        def install() -> None:
+            patch()
+            storage.set_fault_hook(cut)
+
+        if at is None:
+            disk.cut()
+        else:
+            assert envgit(project, *SECOND, prepare=install).killed
+    with Disk(folder, copy) as disk:
+        project = disk.mount_point / "lab"
+        (project / ".envgit/layers/ids").unlink(missing_ok=True)  # as the next boot's id would say: nothing unsynced is used
+        wrong = []
+        for words in (("tag", "next"), ("log",), ("fsck",)):
+            result = envgit(project, *words)
+            if result.status:
+                wrong.append(f"{words[0]}: {result}")
+        if not wrong and _heads(project) not in (acknowledged, amended):
+            wrong.append(f"acknowledged {acknowledged}, found {_heads(project)}")
+        wrong += [f"git fsck: {line}" for line in lab.git_fsck(project)]
+    copy.unlink()
+    return wrong
+
+
+def _undisturbed(folder: Path, image: Path) -> tuple[dict[str, bytes], list[str]]:
+    """The branches after both commands (ids depend on content and the sealed clock only), and the second's steps."""
+    with Disk(folder, image) as disk:
+        project = lab.copy(disk.mount_point / "lab", folder / "scratch")
+    envgit(project, *FIRST).good()
+    steps = faults.record(project, SECOND)[1]
+    return _heads(project), steps
+
+
+def test_cut_anywhere(image: Path, tmp_path: Path) -> None:
+    amended, steps = _undisturbed(tmp_path, image)
+    points = [round(index * (len(steps) - 1) / (CUTS - 2)) for index in range(CUTS - 1)]
+    for at in (None, *points):
+        wrong = _cut_and_look(tmp_path, image, at, faults.nothing, amended)
+        assert wrong == [], (at, at is not None and steps[at])
+
+
+def test_control_without_fsync_something_is_lost(image: Path, tmp_path: Path) -> None:
+    assert _cut_and_look(tmp_path, image, None, _without_fsync, {}) != []
