@@ -6,7 +6,7 @@ import os
 from typing import NamedTuple
 
 from envgit.capturing import capture_upper
-from envgit.errors import Conflict, NegativeAnswer, UsageError
+from envgit.errors import Conflict, EnvgitError, NegativeAnswer, UsageError
 from envgit.layers.capture import Captured
 from envgit.layers.compare import diff_trees
 from envgit.layers.ignore import INJECTED_FILES, VOLATILE_DIRECTORIES
@@ -94,7 +94,7 @@ def commit_worktree(
             word = None if pointer.upper is None else Pointer(oid, pointer.upper).format()
             transaction.set_worktree(worktree_name(repo.branch_name()), word)
         if head.symbolic is not None:
-            transaction.set_ref(head.symbolic, oid)
+            transaction.set_ref(head.symbolic, oid, based_on=head.oid)
         else:
             transaction.set_head(oid.hex())
         new = read_snapshot(repo.objects, oid)
@@ -104,7 +104,10 @@ def commit_worktree(
             from envgit.stack import adopt_upper
 
             assert worktree.upper is not None and worktree.captured is not None
-            adopt_upper(repo, worktree.upper, pointer.base, new, worktree.captured)
+            try:
+                adopt_upper(repo, worktree.upper, pointer.base, new, worktree.captured)
+            except (OSError, EnvgitError) as error:
+                repo.monitor.warn(f"the commit is made, but its layer did not get into the cache: {error}")
             os.close(lock)
     captured = worktree.captured
     return CommitResult(

@@ -12,11 +12,12 @@ class EnvgitError(Exception):
 
     code = "error"
     exit_code = 2
+    default_hint: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.default_hint
 
 
 class NegativeAnswer(EnvgitError):
@@ -95,6 +96,7 @@ class CorruptObject(EnvgitError):
     """Bytes in the store, the cache or a metadata blob are not what they must be."""
 
     code = "corrupt-object"
+    default_hint = "see everything that is damaged with: envgit fsck"
 
 
 class HostileInput(EnvgitError):

@@ -182,7 +182,7 @@ def _check_layer(repo: Repository, name: str, root: DirectoryRef, base: Director
     try:
         memory = MemoryTree(repo.reader, fd, hash_files=True)
         found = capture_upper(repo, fd, base, memory, memory, Everything()).root
-        paths = [os.fsdecode(change.path) for change in diff_trees(root, found, memory) if not _is_device(change)]
+        paths = [os.fsdecode(change.path) for change in diff_trees(root, found, memory) if not _is_unholdable(repo, change)]
     except EnvgitError as error:
         return error.message
     finally:
@@ -190,9 +190,13 @@ def _check_layer(repo: Repository, name: str, root: DirectoryRef, base: Director
     return f"it differs from its revision in {len(paths)} paths, /{paths[0]} for one" if paths else None
 
 
-def _is_device(change: Change) -> bool:
-    """Device nodes are never created on disk."""
-    return change.new is None and change.old is not None and change.old.entry.type in ("c", "b")
+def _is_unholdable(repo: Repository, change: Change) -> bool:
+    """Say whether a layer cannot hold the difference: device nodes are never created, owners share an id on disk."""
+    if change.old is None or change.new is None:
+        return change.old is not None and change.old.entry.type in ("c", "b")
+    ids, old, new = repo.disk_ids, change.old.entry, change.new.entry
+    same_owner = ids.to_disk(old.uid) == ids.to_disk(new.uid) and ids.to_disk(old.gid) == ids.to_disk(new.gid)
+    return same_owner and old._replace(uid=new.uid, gid=new.gid, sha256=new.sha256 if old.type == "d" else old.sha256) == new
 
 
 def _check_packs(repo: Repository) -> Iterator[Problem]:

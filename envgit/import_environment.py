@@ -89,7 +89,7 @@ def import_environment(
             )
             packed = session.finish()
         if head.symbolic is not None:
-            transaction.set_ref(head.symbolic, oid)
+            transaction.set_ref(head.symbolic, oid, based_on=head.oid)
         else:
             transaction.set_head(oid.hex())
         transaction.set_worktree(worktree_name(repo.branch_name()), None)

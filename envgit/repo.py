@@ -186,7 +186,7 @@ class Repository:
 
     def read_pointer_word(self, name: str) -> str | None:
         try:
-            with open(self.path("worktrees", name, "base"), encoding="ascii") as file:
+            with open(self.path("worktrees", name, "base"), errors="surrogateescape") as file:
                 return file.read().strip()
         except FileNotFoundError:
             return None

@@ -16,7 +16,7 @@ from envgit.repo import Repository
 from envgit.sandbox_state import SandboxState, find_live, remove_state, write_state
 from envgit.stack import ensure_plan, run_where_ids_are_plain
 from envgit.store import storage
-from envgit.uppers import Upper, copy_directory_attributes, create_upper, lock_upper, upper_paths
+from envgit.uppers import Upper, copy_root_attributes, create_upper, lock_upper, upper_paths
 from envgit.worktree import Pointer, worktree_name
 
 _INHERITED = ("TERM", "LANG", "TZ")
@@ -59,7 +59,7 @@ def _run_throw_away(repo: Repository, request: RunRequest, oid: bytes) -> int:
             os.mkdir(path, 0o755)
             _give_to_root(repo, path)
         if plan.layers:
-            copy_directory_attributes(os.fsdecode(repo.cache.layer_path(plan.layers[0])), upper.upper)
+            copy_root_attributes(repo, os.fsdecode(repo.cache.layer_path(plan.layers[0])), upper.upper)
         return _run(repo, request, plan, id, _overlay(repo, plan, upper, volatile=True), "-")
     finally:
         _remove_folder(repo, "sandboxes", id)

@@ -78,11 +78,14 @@ class Transaction:
     ) -> None:
         self._lock.release()
 
-    def set_ref(self, name: str, new: bytes | None) -> None:
-        """Plan to move a ref (full name) to an object, or with None to delete it. Raises InvalidName."""
+    def set_ref(self, name: str, new: bytes | None, *, based_on: bytes | None = None) -> None:
+        """Plan to move a ref (full name) to an object, or with None to delete it. Raises InvalidName.
+
+        `based_on`: the value that `new` was made from; finish() raises RefMoved when stock git moved the ref since.
+        """
         assert self._lock.held
         check_ref_name(name)
-        old = self._ref_changes[name][0] if name in self._ref_changes else self._refs.resolve(name)
+        old = self._ref_changes[name][0] if name in self._ref_changes else based_on or self._refs.resolve(name)
         self._ref_changes[name] = (old, new)
 
     def set_head(self, target: str) -> None:
@@ -118,22 +121,29 @@ class Transaction:
             return operation
         self._check_names(operation)
         pending = operations.prepare_operation(self._git_dir, operation)
+        recorded = False
         try:
             locks = take_locks(self._refs, operation)
             try:
                 operations.commit_operation(self._git_dir, operation, pending)
+                recorded = True
                 for held in locks:
                     held.commit()
             finally:
                 release_locks(locks)
-        except EnvgitError as error:
-            if not isinstance(error, StorageError):  # else the intent stays: it tells recovery which locks are ours
-                storage.discard(pending)
+            for name, _, new in operation.worktrees:
+                write_pointer(self._git_dir, name, new)
+        except StorageError as error:  # the intent stays: it tells recovery which locks are ours
+            if not recorded:
+                raise
+            message = f"{error.message}; the change is recorded, the next command completes it"
+            raise StorageError(message, hint=error.hint) from error
+        except EnvgitError:
+            storage.discard(pending)
             raise
-        for name, _, new in operation.worktrees:
-            write_pointer(self._git_dir, name, new)
-        write_reflogs(self._refs, operation, who, os.fsencode(reflog_message), old_head.oid)
-        operations.mark_finished(self._git_dir, operation.number)
+        with suppress(StorageError):  # it is done; the next command writes what is missing
+            write_reflogs(self._refs, operation, who, os.fsencode(reflog_message), old_head.oid)
+            operations.mark_finished(self._git_dir, operation.number)
         self._ref_changes, self._worktree_changes, self._head = {}, {}, None
         self._tidy()
         return operation

@@ -43,9 +43,19 @@ def create_upper(repo: Repository, top_layer: str | None = None) -> Upper:
         if repo.disk_ids.shift:
             os.chown(path, repo.disk_ids.to_disk(0), repo.disk_ids.to_disk(0))
     if top_layer is not None:
-        copy_directory_attributes(top_layer, found.upper)
+        copy_root_attributes(repo, top_layer, found.upper)
     os.close(os.open(found.lock, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     return found
+
+
+def copy_root_attributes(repo: Repository, source: str, target: str) -> None:
+    """Do copy_directory_attributes() as this user where that is enough, else where ids are plain."""
+    try:
+        copy_directory_attributes(source, target)
+    except PermissionError:  # the root directory belongs to another of the environment's users
+        from envgit.stack import run_where_ids_are_plain
+
+        run_where_ids_are_plain(repo, lambda: copy_directory_attributes(source, target))
 
 
 def copy_directory_attributes(source: str, target: str) -> None:
@@ -63,7 +73,7 @@ def copy_directory_attributes(source: str, target: str) -> None:
 def lock_upper(upper: Upper, *, exclusive: bool) -> int | None:
     """Return a descriptor that holds the lock until closed, or None when a running sandbox is in the way."""
     try:
-        fd = os.open(upper.lock, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(upper.lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise StorageError(f"{upper.lock}: {error.strerror}", hint="envgit fsck") from error
     try:

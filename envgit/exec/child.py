@@ -12,8 +12,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from envgit.errors import ProgramNotExecutable, ProgramNotFound, SandboxError
 from envgit.exec import linux
@@ -30,8 +29,7 @@ execve = os.execve
 """The last call; tests replace it to look at the process the program would become."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChildPlan:
+class ChildPlan(NamedTuple):
     """What the child inherits. Descriptors: `go` is readable when ids are mapped, `failure` takes the report."""
 
     spec: SandboxSpec

@@ -14,11 +14,12 @@ from typing import NamedTuple
 
 from envgit.errors import SandboxError
 from envgit.exec import linux
-from envgit.exec.idmap import IdMap, choose_idmap, disk_ids, find_helper, wait_status, write_maps
+from envgit.exec.idmap import choose_idmap, disk_ids, find_helper, wait_status, write_maps
 from envgit.exec.place import Place, new_filesystem
 from envgit.exec.privileges import become_namespace_root
 from envgit.exec.resolve import open_inside
 from envgit.exec.rootfs import MountOverlay
+from envgit.model import IdMap
 
 
 class Finding(NamedTuple):
@@ -66,7 +67,7 @@ def _probe_namespace() -> Finding:
 def _probe_ids() -> Finding:
     idmap = choose_idmap()
     first = idmap.uids[0]
-    count = disk_ids(idmap).count
+    count = sum(extent.size for extent in idmap.uids)
     if idmap.kind != "single":
         return Finding("ids", True, f"{idmap.kind}: {count} ids, inside 0 is {first.outside} outside")
     limit = "one id only: other owners are kept as metadata, apt and -u USER do not work inside"
@@ -110,7 +111,7 @@ def _probe_overlay() -> Finding:
         finally:
             os.fchdir(here)
             os.close(here)
-            _empty_work(folder, idmap)
+            _empty_work(folder)
     fix = "sudo modprobe overlay" if failure else ""
     return Finding("overlay in a user namespace", not failure, failure or "mounts with userxattr", fix)
 
@@ -196,7 +197,7 @@ def _work_and_exit(
         os._exit(status)
 
 
-def _empty_work(folder: str, idmap: IdMap) -> None:
+def _empty_work(folder: str) -> None:
     """Remove what the overlay left in `work`: mode 000, but the caller's own (or root removes it anyway)."""
     inner = f"{folder}/work/work"
     if os.path.isdir(inner):

@@ -113,4 +113,6 @@ def _overlay_refused(error: OSError, context: int) -> SandboxError:
         return HostUnsupported(f"cannot mount an overlay in a user namespace: {detail}", hint="run `envgit doctor`")
     if error.errno == errno.EBUSY:
         return SandboxError(f"the changes folder is mounted by another sandbox: {detail}")
+    if error.errno == errno.EINVAL:  # the usual reason: the mark that a volatile mount leaves in its work folder
+        detail = f"{detail}; the work folder may be left from an unsynced run"
     return SandboxError(f"cannot mount the overlay: {detail}")

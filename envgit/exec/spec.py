@@ -5,7 +5,6 @@ Paths and strings that reach the kernel are bytes. Nothing here touches the syst
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
 from envgit.model import IdMap
@@ -74,8 +73,7 @@ Root: TypeAlias = OverlayRoot | LiveRoot
 Network: TypeAlias = Literal["none", "host"]
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxSpec:
+class SandboxSpec(NamedTuple):
     """Everything the runner needs to know; no default depends on the host."""
 
     argv: tuple[bytes, ...]

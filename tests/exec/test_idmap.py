@@ -24,7 +24,7 @@ def test_disk_ids_of_each_kind() -> None:
     two = (IdMapExtent(0, 1001, 1), IdMapExtent(1, 100000, 65535))
     assert idmap.disk_ids(IdMap("subordinate", two, two)) == DiskIds()
     one = (IdMapExtent(0, 1001, 1),)
-    assert idmap.disk_ids(IdMap("single", one, one)) == DiskIds(single=True, count=1)
+    assert idmap.disk_ids(IdMap("single", one, one)) == DiskIds(single=True, ids=1)
 
 
 def test_tree_namespace_chowns_what_the_map_holds(tmp_path: Path) -> None:

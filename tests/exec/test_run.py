@@ -88,7 +88,6 @@ def test_old_kernels(
     make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], missing: str
 ) -> None:
     call = linux._call
-    used: list[str] = []
 
     def refuse(name: str, *arguments: int | bytes | None) -> int:
         if name == missing:
@@ -98,8 +97,8 @@ def test_old_kernels(
         return call(name, *arguments)
 
     monkeypatch.setattr(linux, "_call", refuse)
-    text = output(capfd, make_spec("sh", "-c", "id -u; cat /etc/hosts; touch /proc/sys/kernel/x", files=((b"/etc/hosts", b"h\n"),)), 1)
-    assert text == "0\nh\n", used
+    spec = make_spec("sh", "-c", "id -u; cat /etc/hosts; touch /proc/sys/kernel/x", files=((b"/etc/hosts", b"h\n"),))
+    assert output(capfd, spec, 1) == "0\nh\n"
 
 
 def test_program_lookup(make_spec: MakeSpec, lower: Path) -> None:
@@ -259,3 +258,25 @@ def test_negative_control_default_capabilities_matter(make_spec: MakeSpec) -> No
     more = ("CAP_SYS_ADMIN", "CAP_CHOWN")
     assert runner.run(make_spec("mount", "-t", "tmpfs", "none", "/tmp", capabilities=more)) == 0
     assert subprocess.run(["true"], check=False).returncode == 0
+
+
+def test_directory_as_descriptor_is_refused(make_spec: MakeSpec) -> None:
+    saved, folder = os.dup(0), os.open("/", os.O_RDONLY)
+    os.dup2(folder, 0)
+    try:
+        with pytest.raises(SandboxError, match="directory of the host"):
+            runner.run(make_spec("true"))
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+        os.close(folder)
+
+
+def test_host_network(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    script = "readlink /proc/self/ns/net; ls /sys/fs/cgroup; touch /sys/x && echo ESCAPED; exit 0"
+    assert output(capfd, make_spec("sh", "-c", script, network="host")) == os.readlink("/proc/self/ns/net") + "\n"
+
+
+def test_read_only_root(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    script = "touch /no && echo ESCAPED; touch /run/yes /dev/shm/yes && echo fine"
+    assert output(capfd, make_spec("sh", "-c", script, readonly_root=True)) == "fine\n"

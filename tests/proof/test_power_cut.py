@@ -6,12 +6,14 @@ simulation proves nothing.
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -20,9 +22,11 @@ from envgit.store import storage
 from . import faults, lab
 from .child import envgit, in_child
 
+T = TypeVar("T")
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="power cuts need loop devices, which are root's")
 
 FS_IOC_SHUTDOWN = 0x8004587D
+CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 1 << 18
 NO_LOG_FLUSH = (2).to_bytes(4, "little")
 CUTS = 20
 
@@ -51,16 +55,32 @@ class Disk:
             os.close(fd)
 
 
+def _in_private_mounts(work: Callable[[], T]) -> T:
+    """Do `work` in a child with mounts of its own: no other process can keep a disk mounted."""
+
+    def inside() -> T:
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.unshare(CLONE_NEWNS) == 0
+        assert libc.mount(None, b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None) == 0
+        return work()
+
+    return in_child(inside)
+
+
 @pytest.fixture
-def image(original: Path, tmp_path: Path) -> Iterator[Path]:
+def image(original: Path, tmp_path: Path) -> Path:
     """An ext4 image with a copy of the small repository, cleanly unmounted."""
     path = tmp_path / "image"
     with open(path, "wb") as file:
         file.truncate(24 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-m0", "-E", "lazy_itable_init=0,nodiscard", path], check=True)
-    with Disk(tmp_path, path) as disk:
-        lab.copy(original, disk.mount_point / "lab")
-    yield path
+
+    def fill() -> None:
+        with Disk(tmp_path, path) as disk:
+            lab.copy(original, disk.mount_point / "lab")
+
+    _in_private_mounts(fill)
+    return path
 
 
 def _without_fsync() -> None:
@@ -81,7 +101,7 @@ def _cut_and_look(folder: Path, image: Path, at: int | None, patch: Callable[[],
 
     Return what is wrong after the power is back: branches must be where the commit put them, or the amend would.
     """
-    copy = folder / "cut-image"
+    copy = folder / f"cut{at}"
     shutil.copy(image, copy)
     countdown = at
 
@@ -131,12 +151,17 @@ def _undisturbed(folder: Path, image: Path) -> tuple[dict[str, bytes], list[str]
 
 
 def test_cut_anywhere(image: Path, tmp_path: Path) -> None:
-    amended, steps = _undisturbed(tmp_path, image)
-    points = [round(index * (len(steps) - 1) / (CUTS - 2)) for index in range(CUTS - 1)]
-    for at in (None, *points):
-        wrong = _cut_and_look(tmp_path, image, at, faults.nothing, amended)
-        assert wrong == [], (at, at is not None and steps[at])
+    def work() -> list[tuple[str, list[str]]]:
+        amended, steps = _undisturbed(tmp_path, image)
+        points = [round(index * (len(steps) - 1) / (CUTS - 2)) for index in range(CUTS - 1)]
+        found = [("after the commit", _cut_and_look(tmp_path, image, None, faults.nothing, amended))]
+        found += [(steps[at], _cut_and_look(tmp_path, image, at, faults.nothing, amended)) for at in points]
+        return found
+
+    found = _in_private_mounts(work)
+    assert len(found) == CUTS
+    assert [each for each in found if each[1]] == []
 
 
 def test_control_without_fsync_something_is_lost(image: Path, tmp_path: Path) -> None:
-    assert _cut_and_look(tmp_path, image, None, _without_fsync, {}) != []
+    assert _in_private_mounts(lambda: _cut_and_look(tmp_path, image, None, _without_fsync, {})) != []
