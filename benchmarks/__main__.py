@@ -14,7 +14,7 @@ from .measure import measure
 from .report import format_report
 from .row import Row
 from .rows import ROWS
-from .table import Result, format_figures, format_verdicts
+from .table import Result, format_figures
 from .trees import Trees
 from .workspace import Workspace
 
@@ -28,9 +28,11 @@ def main() -> int:
     rounds = 2 if options.quick and options.rounds is None else options.rounds or 5
     results: list[Result] = []
     complete = True
+    page = ""
     with Workspace(options.scratch) as workspace:
         bench = Bench(workspace, Trees(workspace, options.tree), quick=options.quick, commits=options.commits)
         machine = read_machine(workspace.folder)
+        output = options.output or (None if options.only else _PAGE)
         for row in chosen:
             began = time.monotonic()
             try:
@@ -39,13 +41,11 @@ def main() -> int:
                 complete = False
                 print(f"{row.name}: cannot be measured: {error}", file=sys.stderr, flush=True)
             print(f"{row.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        versions = bench.versions()
-        page = format_report(machine, versions, bench.trees.notes, results)
-    print(page.partition("## Machine")[2].partition("## What")[0].strip(), end="\n\n")
-    print(format_figures(results), format_verdicts(results), sep="\n\n")
-    if not options.only or options.output:
-        with open(options.output or _PAGE, "w", encoding="utf-8") as file:
-            file.write(page)
+            page = format_report(machine, bench.versions(), bench.trees.notes, results)
+            if output is not None:
+                with open(output, "w", encoding="utf-8") as file:
+                    file.write(page)
+    print(page)
     reached = all(verdict.reached is not False for result in results for verdict in result.verdicts())
     return 0 if reached and complete else 1
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from envgit.errors import StorageError
@@ -21,6 +23,7 @@ from envgit.worktree import parse_pointer
 
 _DAY_SECONDS = 86_400
 _LAYER_DAYS = 14
+_SETTLING_SECONDS = 60
 
 
 class GcReport(NamedTuple):
@@ -140,7 +143,7 @@ def _plan(repo: Repository, cutoff: float, layer_cutoff: float) -> _Doomed:
         uppers=tuple(
             id for id in _list(repo.path("uppers")) if id not in uppers and not is_mounted(upper_paths(repo, id))
         ),
-        sandboxes=tuple(id for id in _list(repo.path("sandboxes")) if id not in {state.id for state in live}),
+        sandboxes=tuple(_dead_sandboxes(repo, {state.id for state in live})),
         kept=tuple(name for name, oid in repo.refs.iter_refs(KEPT_PREFIX) if oid not in commits),
         operations=tuple(reversed(old)),
         layers=tuple(
@@ -156,6 +159,14 @@ def _layers_of(repo: Repository, bases: list[bytes]) -> set[str]:
     return {name for stack in stacks if stack is not None for name in stack}
 
 
+def _dead_sandboxes(repo: Repository, live: set[str]) -> Iterator[str]:
+    """Yield the folders that no sandbox uses. A young one may be of a sandbox that is about to start or has just ended."""
+    for id in _list(repo.path("sandboxes")):
+        with suppress(FileNotFoundError):
+            if id not in live and time.time() - os.stat(repo.path("sandboxes", id)).st_mtime > _SETTLING_SECONDS:
+                yield id
+
+
 def _remove(repo: Repository, doomed: _Doomed) -> None:
     for folder, ids in (("uppers", doomed.uppers), ("sandboxes", doomed.sandboxes)):
         if not ids:
@@ -163,7 +174,8 @@ def _remove(repo: Repository, doomed: _Doomed) -> None:
         fd = os.open(repo.path(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for id in ids:
-                remove_tree(os.fsencode(id), fd)
+                with suppress(FileNotFoundError):  # its owner removes it as well
+                    remove_tree(os.fsencode(id), fd)
         finally:
             os.close(fd)
     prepare_cache(repo).remove(doomed.layers)

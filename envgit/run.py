@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-from envgit.errors import UsageError
+from envgit.errors import SandboxError, UsageError
 from envgit.exec.runner import run
 from envgit.exec.spec import LiveRoot, Mount, OverlayRoot, SandboxSpec
 from envgit.layers.plan_file import Plan
 from envgit.repo import Repository
-from envgit.sandbox_state import SandboxState, find_live, remove_state, write_state
+from envgit.sandbox_state import SandboxState, find_live, is_alive, remove_state, write_state
 from envgit.stack import ensure_plan, run_where_ids_are_plain
 from envgit.store import storage
 from envgit.uppers import Upper, copy_root_attributes, create_upper, lock_upper, upper_paths
@@ -66,24 +66,39 @@ def _run_throw_away(repo: Repository, request: RunRequest, oid: bytes) -> int:
 
 
 def _run_in_worktree(repo: Repository, request: RunRequest) -> int:
-    pointer = _worktree_pointer(repo)
-    plan = ensure_plan(repo, pointer.base)
-    pointer, upper = _ensure_upper(repo, pointer, plan)
-    shared = lock_upper(upper, exclusive=False)
+    plan, upper, shared = _settle(repo)
     id = os.urandom(6).hex()
     try:
         with _starting(upper) as release:
             live = find_live(repo, upper.id)
-            root: LiveRoot | OverlayRoot
             if live is not None:
-                root = LiveRoot(live.pid, live.start_time)
-            else:
-                root = _overlay(repo, plan, upper, volatile=False)
+                try:
+                    joined = LiveRoot(live.pid, live.start_time)
+                    return _run(repo, request, plan, id, joined, upper.id, release)
+                except SandboxError as error:
+                    if type(error) is not SandboxError or is_alive(live.pid, live.start_time):
+                        raise  # else it ended before it could be joined
+            root = _overlay(repo, plan, upper, volatile=False)
             return _run(repo, request, plan, id, root, upper.id, release)
     finally:
         remove_state(repo, id)
-        if shared is not None:
-            os.close(shared)
+        os.close(shared)
+
+
+def _settle(repo: Repository) -> tuple[Plan, Upper, int]:
+    """Return what to mount and a lock on the upper directory, both of the same moment.
+
+    A commit may move the base and turn the upper directory into a layer between any two looks; not while the lock is held.
+    """
+    while True:
+        base = _worktree_pointer(repo).base
+        plan = ensure_plan(repo, base)
+        pointer, upper = _ensure_upper(repo, _worktree_pointer(repo), plan)
+        shared = lock_upper(upper, exclusive=False, wait=True)
+        assert shared is not None
+        if pointer.base == base and _worktree_pointer(repo) == pointer:
+            return plan, upper, shared
+        os.close(shared)
 
 
 def _worktree_pointer(repo: Repository) -> Pointer:

@@ -70,14 +70,14 @@ def copy_directory_attributes(source: str, target: str) -> None:
     os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
 
-def lock_upper(upper: Upper, *, exclusive: bool) -> int | None:
-    """Return a descriptor that holds the lock until closed, or None when a running sandbox is in the way."""
+def lock_upper(upper: Upper, *, exclusive: bool, wait: bool = False) -> int | None:
+    """Return a descriptor that holds the lock until closed, or None when another is in the way and `wait` is off."""
     try:
         fd = os.open(upper.lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise StorageError(f"{upper.lock}: {error.strerror}", hint="envgit fsck") from error
     try:
-        fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(fd)
         return None

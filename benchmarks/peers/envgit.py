@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cached_property
 
 from ..command import CommandFailed, Timing
 from ..workspace import Workspace
@@ -23,7 +24,7 @@ class Envgit:
         if not os.access(self.program, os.X_OK):
             raise CommandFailed(f"{self.program} is not there: install envgit into this virtual environment first")
 
-    @property
+    @cached_property
     def version(self) -> str:
         return self.workspace.run(self.program, "--version").output.decode().split()[-1]
 

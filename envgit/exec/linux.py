@@ -171,6 +171,11 @@ def remount_bind(path: bytes, ms_flags: int) -> None:
     _call("mount", None, path, None, 0x20 | 0x1000 | ms_flags, None)
 
 
+def mount_overlay(target: bytes, options: bytes) -> None:
+    """Mount an overlay the old way, nodev and nosuid; only for kernels without "lowerdir+" (before 6.7)."""
+    _call("mount", b"overlay", target, b"overlay", 0x2 | 0x4, options)
+
+
 def umount_detach(path: bytes) -> None:
     _call("umount2", path, MNT_DETACH)
 

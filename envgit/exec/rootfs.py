@@ -7,7 +7,7 @@ import os
 
 from envgit.errors import HostUnsupported, SandboxError
 from envgit.exec import linux
-from envgit.exec.place import Place, clone_mount
+from envgit.exec.place import Place, clone_mount, new_filesystem
 
 ROOT_ATTRIBUTES = linux.MOUNT_ATTR_NODEV | linux.MOUNT_ATTR_NOSUID
 
@@ -48,7 +48,8 @@ class MountOverlay:
         try:
             # userxattr also switches off redirect_dir and metacopy, which kernels refuse to be told again
             linux.fsconfig_flag(context, b"userxattr")
-            self._add_lowers(context, lowers)
+            for lower in lowers:
+                linux.fsconfig_string(context, b"lowerdir+", lower)
             for key, value in ((b"upperdir", upper), (b"workdir", work), (b"index", b"off"), (b"metacopy", b"off")):
                 linux.fsconfig_string(context, key, value)
             if self.volatile:
@@ -56,7 +57,11 @@ class MountOverlay:
             linux.fsconfig_create(context)
             place.root_fd = linux.fsmount(context, ROOT_ATTRIBUTES)
         except OSError as error:
-            raise _overlay_refused(error, context) from error
+            # Before Linux 6.7 there is no "lowerdir+", which shows at the first use of it or not before the creation.
+            fd = self._mount_by_string(lowers, upper, work) if error.errno == errno.EINVAL else None
+            if fd is None:
+                raise _overlay_refused(error, context) from error
+            place.root_fd = fd
         finally:
             os.close(context)
         for fd in self._fds:
@@ -64,22 +69,30 @@ class MountOverlay:
         linux.move_mount(place.root_fd, slash := os.open(b"/", os.O_PATH | os.O_CLOEXEC))
         os.close(slash)
 
-    @staticmethod
-    def _add_lowers(context: int, lowers: list[bytes]) -> None:
+    def _mount_by_string(self, lowers: list[bytes], upper: bytes, work: bytes) -> int | None:
+        """Mount with mount(2), whose options fill a page (about 230 layers); None when that is refused as well.
+
+        fsconfig is no way: a value has 255 bytes at most. mount(2) needs a place by name, so a tmpfs of this namespace, which
+        goes with the old root, lends one.
+        """
+        options = [b"lowerdir=" + b":".join(lowers), b"upperdir=" + upper, b"workdir=" + work, b"index=off", b"userxattr"]
+        data = b",".join(options + [b"volatile"] * self.volatile)
+        staging = new_filesystem(b"tmpfs", ((b"mode", b"0700"),), ROOT_ATTRIBUTES)
+        slash = os.open(b"/", os.O_PATH | os.O_CLOEXEC)
         try:
-            for lower in lowers:
-                linux.fsconfig_string(context, b"lowerdir+", lower)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.ENOSYS) or lower != lowers[0]:
-                raise
-            # before Linux 6.5: one string, at most 255 bytes through fsconfig
+            linux.move_mount(staging, slash)
+            os.mkdir(b"root", 0o700, dir_fd=staging)
+            target = os.open(b"root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=staging)
             try:
-                linux.fsconfig_string(context, b"lowerdir", b":".join(lowers))
-            except OSError as too_long:
-                raise SandboxError(
-                    f"this kernel takes only about 14 layers and {len(lowers)} are needed",
-                    hint="run `envgit gc` to flatten layers, or use Linux 6.5 or newer",
-                ) from too_long
+                linux.mount_overlay(b"/proc/self/fd/%d" % target, data)
+            except OSError:
+                return None
+            finally:
+                os.close(target)
+            return linux.open_tree(staging, b"root", linux.OPEN_TREE_CLONE)
+        finally:
+            os.close(slash)
+            os.close(staging)
 
 
 class CloneLiveRoot:

@@ -41,11 +41,11 @@ def make_root(root: Path) -> None:
 def lower(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("lower") / "root"
     make_root(root)
-    _own(root)
+    own(root)
     return root
 
 
-def _own(root: Path) -> None:
+def own(root: Path) -> None:
     ids = idmap.disk_ids(idmap.choose_idmap())
     if ids.shift:
         for folder, names, files in os.walk(root):
@@ -64,7 +64,7 @@ def make_spec(lower: Path, tmp_path: Path) -> Iterator[Callable[..., SandboxSpec
         base = tmp_path / f"sandbox{count}"
         for name in ("upper", "work"):
             (base / name).mkdir(parents=True)
-            _own(base / name)
+            own(base / name)
         base.chmod(0o700)
         root = OverlayRoot((os.fsencode(lower),), os.fsencode(base / "upper"), os.fsencode(base / "work"), True)
         values: dict[str, object] = {"root": root, "idmap": idmap.choose_idmap(), "env": ((b"PATH", b"/bin"),)}

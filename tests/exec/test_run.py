@@ -18,6 +18,8 @@ from envgit.errors import ProgramNotExecutable, ProgramNotFound, SandboxError
 from envgit.exec import child, idmap, linux, runner
 from envgit.exec.spec import LiveRoot, Mount, OverlayRoot, SandboxSpec
 
+from .conftest import own
+
 MakeSpec = Callable[..., SandboxSpec]
 REFUSED = "Operation not permitted"
 
@@ -99,6 +101,40 @@ def test_old_kernels(
     monkeypatch.setattr(linux, "_call", refuse)
     spec = make_spec("sh", "-c", "id -u; cat /etc/hosts; touch /proc/sys/kernel/x", files=((b"/etc/hosts", b"h\n"),))
     assert output(capfd, spec, 1) == "0\nh\n"
+
+
+@pytest.mark.parametrize("moment", ["option", "creation"])
+def test_many_layers_on_kernels_without_lowerdir_plus(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path, moment: str
+) -> None:
+    """Linux 6.5 and 6.6 refuse the option, older ones take every option and refuse the creation."""
+    call = linux._call
+    refused: set[object] = set()
+
+    def old_kernel(name: str, *arguments: int | bytes | None) -> int:
+        if name == "fsconfig" and arguments[2] == b"lowerdir+":
+            refused.add(arguments[0])
+            if moment == "creation":
+                return 0
+            raise OSError(errno.EINVAL, "invalid", name)
+        if name == "fsconfig" and arguments[1] == linux.FSCONFIG_CMD_CREATE and arguments[0] in refused:
+            refused.clear()
+            raise OSError(errno.EINVAL, "invalid", name)
+        return call(name, *arguments)
+
+    monkeypatch.setattr(linux, "_call", old_kernel)
+    spec = make_spec("sh", "-c", "set -- /layers/*; echo $#; touch /new && ls /new; grep -c staging /proc/self/mountinfo")
+    layers = []
+    for number in range(100):
+        folder = tmp_path / f"a-layer-with-a-long-name-{number}"
+        (folder / "layers").mkdir(parents=True)
+        (folder / "layers" / str(number)).touch()
+        for path in (folder, folder / "layers", folder / "layers" / str(number)):
+            own(path)
+        layers.append(os.fsencode(folder))
+    assert isinstance(spec.root, OverlayRoot)
+    root = spec.root._replace(lowers=(*layers, *spec.root.lowers))
+    assert output(capfd, spec._replace(root=root), 1) == "100\n/new\n0\n"
 
 
 def test_program_lookup(make_spec: MakeSpec, lower: Path) -> None:

@@ -121,6 +121,21 @@ def test_stock_git_moves_the_branch_meanwhile(fresh: Fresh, tmp_path: Path) -> N
             assert lab.git(project, "rev-parse", "main^") == side, (step, said, result)
 
 
+def test_a_run_waits_for_a_commit_to_hand_over_its_upper_directory(fresh: Fresh, tmp_path: Path) -> None:
+    """Else it would mount the old base under the new, empty upper directory: the committed changes would be gone from view."""
+    project = fresh()
+    there, go_on = tmp_path / "there", tmp_path / "go"
+    commit = start(project, "commit", "-m", "four", prepare=faults.pause_at("handover-take-upper", there, go_on))
+    while not there.exists():
+        time.sleep(0.002)
+    run = start(project, "run", "--", "/bin/true")
+    time.sleep(0.1)
+    go_on.touch()
+    commit.wait().good()
+    run.wait().good()
+    assert envgit(project, "status").good().out.endswith("environment clean\n")
+
+
 def test_a_reader_beside_consolidation(fresh: Fresh, tmp_path: Path) -> None:
     """A reader that opened the packs before they were merged still finds everything."""
     project = fresh()

@@ -14,7 +14,7 @@ from ..session import Session
 def doctor_command(ctx: click.Context, as_json: bool) -> int:
     """Try what this machine can do (user namespaces, overlays, subordinate ids, cgroups) and print each fix.
 
-    Needs no repository. Exit status 1: something failed.
+    Needs no repository. Exit status 1: something that a sandbox needs failed; a "note" is a limit it runs with.
     """
     from envgit.doctor import diagnose
 
@@ -22,7 +22,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
     refuse_words_after_dashes(ctx)
     findings = diagnose()
     out = session.out
-    failed = [finding for finding in findings if not finding.ok]
+    failed = [finding for finding in findings if finding.required and not finding.ok]
     if as_json:
         from ..json_output import write_json
 
@@ -30,7 +30,9 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
         return 1 if failed else 0
     width = max((len(finding.name) for finding in findings), default=0)
     for finding in findings:
-        mark = out.paint("green", "ok  ") if finding.ok else out.paint("red", "FAIL")
+        mark = out.paint("red", "FAIL") if finding.required else out.paint("yellow", "note")
+        if finding.ok:
+            mark = out.paint("green", "ok  ")
         out.line(f"{mark} {finding.name:<{width}}  {out.safe(finding.detail)}")
         if finding.fix and not finding.ok:
             for number, line in enumerate(finding.fix.splitlines()):
