@@ -106,6 +106,18 @@ class _Check:
         if len(entries) != 1:
             self.note(where, CorruptObject(f"the hard links of {os.fsdecode(paths[0])} have different metadata"))
 
+    def check_names(self) -> None:
+        """Find branches that are gone though nobody deleted them: git and envgit remove a branch's reflog with it."""
+        head = self.repo.read_head()
+        lost = [] if head.symbolic is None or head.oid is not None else [head.symbolic]
+        logs = self.repo.path("logs")
+        for folder, _, names in os.walk(os.path.join(logs, "refs", "heads")):
+            lost += [os.path.relpath(os.path.join(folder, name), logs) for name in names]
+        for name in dict.fromkeys(lost):
+            if self.repo.refs.resolve(name) is None and os.path.exists(self.repo.path("logs", "HEAD")):
+                hint = "if HEAD is wrong: envgit checkout BRANCH; if the branch is: envgit op log says where it was"
+                self.problems.append(Problem(name, "there is no such branch, yet HEAD or a reflog names it", hint))
+
     def check_pointers(self) -> None:
         folder = self.repo.path("worktrees")
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
@@ -142,6 +154,7 @@ def check_repository(repo: Repository, *, full: bool = True) -> FsckReport:
     for oid in _iter_commits(repo, check):
         check.check_commit(oid)
     repo.monitor.finish()
+    check.check_names()
     check.check_pointers()
     try:
         for _ in iter_operations(repo.git_dir):

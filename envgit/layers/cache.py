@@ -97,7 +97,7 @@ class LayerCache:
     def find_stack(self, key: str) -> tuple[str, ...] | None:
         """Return the layers, top first, that show the tree `key`; None if they are not all there."""
         text = _read(self.folder + b"/stacks/" + key.encode("ascii"))
-        if text is None or not text.endswith(b"\nend\n"):
+        if text is None or not text.endswith(b"\nend\n") or not text.isascii():
             return None
         names = tuple(text.decode("ascii").split("\n")[:-2])
         return names if self._have(names) else None

@@ -38,16 +38,17 @@ def format_plan(plan: Plan) -> bytes:
         lines.append(b"workdir " + _word(plan.working_dir))
     if plan.user:
         lines.append(b"user " + _word(plan.user))
-    lines.append(b"end\n")
-    return b"\n".join(lines)
+    body = b"\n".join(lines) + b"\n"
+    return body + b"end %08x\n" % crc32(body)
 
 
 def parse_plan(text: bytes) -> Plan | None:
     """Return the plan, or None for a text that is not a whole one."""
-    if not text.endswith(b"\nend\n"):
+    body, _, end = text.rpartition(b"end ")
+    if end != b"%08x\n" % crc32(body):
         return None
     values: dict[bytes, list[bytes]] = {}
-    for line in text.split(b"\n"):
+    for line in body.split(b"\n"):
         key, _, value = line.partition(b" ")
         values.setdefault(key, []).append(value)
     if len(values.get(b"tree", ())) != 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from envgit.exec import idmap, runner
 from envgit.exec.spec import OverlayRoot, SandboxSpec
-from tests.exec.conftest import _own, make_root
+from tests.exec.conftest import own, make_root
 
 with tempfile.TemporaryDirectory() as name:
     base = Path(name)
@@ -14,7 +14,7 @@ with tempfile.TemporaryDirectory() as name:
     for folder in ("upper", "work"):
         (base / folder).mkdir()
     for folder in ("lower", "upper", "work"):
-        _own(base / folder)
+        own(base / folder)
     root = OverlayRoot((os.fsencode(base / "lower"),), os.fsencode(base / "upper"), os.fsencode(base / "work"))
     spec = SandboxSpec((b"tty",), root, idmap.choose_idmap(), terminal=True, env=((b"PATH", b"/bin"),))
     status = runner.run(spec)
