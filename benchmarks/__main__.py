@@ -27,7 +27,7 @@ def main() -> int:
     chosen = [row for row in ROWS if not options.only or row.name in options.only]
     rounds = 2 if options.quick and options.rounds is None else options.rounds or 5
     results: list[Result] = []
-    complete = True
+    failures: list[str] = []
     page = ""
     with Workspace(options.scratch) as workspace:
         bench = Bench(workspace, Trees(workspace, options.tree), quick=options.quick, commits=options.commits)
@@ -38,16 +38,16 @@ def main() -> int:
             try:
                 results += _run(row, bench, rounds)
             except CommandFailed as error:
-                complete = False
+                failures.append(f"{row.name} could not be measured: {error.reason}")
                 print(f"{row.name}: cannot be measured: {error}", file=sys.stderr, flush=True)
             print(f"{row.name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-            page = format_report(machine, bench.versions(), bench.trees.notes, results)
+            page = format_report(machine, bench.versions(), bench.trees.notes, results, failures)
             if output is not None:
                 with open(output, "w", encoding="utf-8") as file:
                     file.write(page)
     print(page)
     reached = all(verdict.reached is not False for result in results for verdict in result.verdicts())
-    return 0 if reached and complete else 1
+    return 0 if reached and not failures else 1
 
 
 def _run(row: Row, bench: Bench, rounds: int) -> list[Result]:

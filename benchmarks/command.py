@@ -12,7 +12,11 @@ Argv = Sequence[str]
 
 
 class CommandFailed(Exception):
-    """A command ended with a status other than 0 (or the other expected ones)."""
+    """A command ended with a status other than 0 (or the other expected ones). `reason`: what it said, without paths."""
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class Timing(NamedTuple):
@@ -55,7 +59,8 @@ def run(
     if code not in statuses:
         with open(error, "rb") as file:
             why = (file.read() or said).decode("utf-8", "replace").strip().splitlines()
-        raise CommandFailed(f"{' '.join(argv[:6])}: status {code}: {' / '.join(why[-3:])}")
+        said_last = f"status {code}: {' / '.join(why[-3:])}"
+        raise CommandFailed(f"{' '.join(argv)}: {said_last}", said_last.replace(scratch, "SCRATCH"))
     return Timing(seconds, usage.ru_maxrss * 1024, said)
 
 

@@ -19,6 +19,7 @@ class Machine:
     python: str
     filesystem: str
     user: str
+    load: float
 
     def lines(self) -> list[str]:
         """Return one line of text per property."""
@@ -29,6 +30,7 @@ class Machine:
             f"python: {self.python}",
             f"filesystem: {self.filesystem}",
             f"user: {self.user}",
+            f"load average before: {self.load:.1f} (0 is an idle machine)",
         ]
 
 
@@ -43,6 +45,7 @@ def read_machine(folder: str) -> Machine:
         python=f"{platform.python_implementation()} {platform.python_version()}",
         filesystem=_filesystem(folder),
         user="root" if os.geteuid() == 0 else "ordinary user",
+        load=os.getloadavg()[0],
     )
 
 

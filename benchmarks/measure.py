@@ -53,7 +53,7 @@ def measure(contenders: Sequence[Contender], rounds: int, workspace: Workspace) 
                 ]
                 contender.clean(round)
             except CommandFailed as error:
-                failures[contender.name] = str(error)
+                failures[contender.name] = error.reason
                 print(f"  {contender.name} failed: {error}", file=sys.stderr)
                 continue
             seconds[contender.name].append(sum(timing.seconds for timing in timings))

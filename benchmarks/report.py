@@ -17,10 +17,13 @@ because deleting files slows down whoever creates files next. "Peak memory" is t
 the command (of the client only, where a daemon does the work; 16 MB is the least that can be told apart)."""
 
 
-def format_report(machine: Machine, versions: Sequence[str], notes: Sequence[str], results: Sequence[Result]) -> str:
-    """Return the whole page."""
+def format_report(
+    machine: Machine, versions: Sequence[str], notes: Sequence[str], results: Sequence[Result], failures: Sequence[str]
+) -> str:
+    """Return the whole page; `failures`: the rows that could not be measured."""
     worked_on = [f"{result.race.work}: {result.race.note}" for result in results if result.race.note]
-    failed = [
+    failed = [*failures]
+    failed += [
         f"{result.race.work}, {sample.name}: {sample.failure}"
         for result in results
         for sample in result.samples

@@ -11,7 +11,8 @@ from envgit.repo import BRANCH_PREFIX, Repository, hex_or_none
 from envgit.store.history import is_ancestor
 from envgit.store.objects import parse_commit
 from envgit.store.ref_names import check_branch_name
-from envgit.uppers import has_changes
+from envgit.transaction import Transaction
+from envgit.uppers import claim_worktree, has_changes
 from envgit.worktree import worktree_name
 
 
@@ -67,9 +68,28 @@ def create_branch(repo: Repository, name: str, start: str = "HEAD", force: bool 
         if force and repo.branch_name() == name:
             raise Conflict(f"{name} is checked out", hint=f"move it with: envgit reset {start}")
         oid = repo.resolve_bytes(start)
+        if oid != previous:
+            release_worktree(repo, transaction, name, previous)
         transaction.set_ref(BRANCH_PREFIX + name, oid)
         done = transaction.finish(f"branch: Created from {start}")
     return BranchResult(name, oid.hex(), hex_or_none(previous), done.number)
+
+
+def release_worktree(repo: Repository, transaction: Transaction, branch: str, tip: bytes | None) -> None:
+    """Part a branch that is created, moved or deleted from its worktree; `tip` is where it was, None: nowhere.
+
+    Without this a base that is not the new tip would show up as changes that nobody made. Raises Conflict when there are
+    uncommitted changes or a running sandbox.
+    """
+    from envgit.status import is_dirty
+
+    claim_worktree(repo, transaction, repo.read_pointer(branch, tip))
+    if is_dirty(repo, branch, tip):
+        raise Conflict(
+            f"branch {branch} has uncommitted changes",
+            hint=f"look at them with: envgit checkout {branch}; or delete with: envgit branch -D {branch}",
+        )
+    transaction.set_worktree(worktree_name(branch), None)
 
 
 def delete_branches(repo: Repository, names: Sequence[str], force: bool = False) -> tuple[BranchResult, ...]:
@@ -85,14 +105,12 @@ def delete_branches(repo: Repository, names: Sequence[str], force: bool = False)
                 raise Conflict(
                     f"branch {name} is not merged into HEAD", hint=f"delete it with: envgit branch -D {name}"
                 )
-            pointer = repo.read_pointer(name, oid)
-            if not force and has_changes(repo, pointer, oid):
-                raise Conflict(
-                    f"branch {name} has uncommitted changes",
-                    hint=f"look at them with: envgit checkout {name}; or delete with: envgit branch -D {name}",
-                )
+            if force:
+                claim_worktree(repo, transaction, repo.read_pointer(name, oid))
+                transaction.set_worktree(worktree_name(name), None)
+            else:
+                release_worktree(repo, transaction, name, oid)
             transaction.set_ref(BRANCH_PREFIX + name, None)
-            transaction.set_worktree(worktree_name(name), None)
             results.append((name, oid))
         done = transaction.finish("branch: deleted")
     return tuple(BranchResult(name, oid.hex(), oid.hex(), done.number) for name, oid in results)

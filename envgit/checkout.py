@@ -7,10 +7,10 @@ from typing import NamedTuple
 from envgit.errors import Conflict, InvalidName, UnknownRevision
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.store.ref_names import check_branch_name
-from envgit.store.reflog import read_reflog
+from envgit.store.reflog import previous_branch
 from envgit.transaction import Transaction
-from envgit.uppers import has_changes
-from envgit.worktree import worktree_name
+from envgit.uppers import claim_worktree, has_changes
+from envgit.worktree import DETACHED, worktree_name
 
 
 class CheckoutResult(NamedTuple):
@@ -52,16 +52,14 @@ def checkout(
 
 def _previous(repo: Repository) -> str:
     """Return the branch (or commit) that was checked out before, from HEAD's reflog as git reads it."""
-    for entry in reversed(read_reflog(repo.git_dir, "HEAD")):
-        if entry.message.startswith(b"checkout: moving from "):
-            return (
-                entry.message[len(b"checkout: moving from ") :].rpartition(b" to ")[0].decode(errors="surrogateescape")
-            )
-    raise UnknownRevision("there is no previous branch to go back to", hint="envgit branch lists them")
+    name = previous_branch(repo.git_dir, 1)
+    if name is None:
+        raise UnknownRevision("there is no previous branch to go back to", hint="envgit branch lists them")
+    return name
 
 
 def _switch(repo: Repository, transaction: Transaction, branch: str, tip: bytes | None) -> CheckoutResult:
-    previous = _check_leaving(repo, branch)
+    previous = _leave(repo, transaction, branch)
     pointer = repo.read_pointer(branch, tip)
     result = CheckoutResult(
         branch=branch,
@@ -82,12 +80,15 @@ def _switch(repo: Repository, transaction: Transaction, branch: str, tip: bytes 
 
 def _detach(repo: Repository, transaction: Transaction, revision: str) -> CheckoutResult:
     oid = repo.resolve_bytes(revision)
-    previous = _check_leaving(repo, None, oid)
+    previous = _leave(repo, transaction, None, oid)
     head = repo.read_head()
     already = head.symbolic is None and head.oid == oid
     result = CheckoutResult(None, oid.hex(), False, False, previous, already, False, None)
     if already:
         return result
+    left = repo.read_pointer(None, oid)
+    if left is not None and left.base != oid:  # what an undone checkout left; it belongs to another commit
+        transaction.set_worktree(DETACHED, None)
     transaction.set_head(oid.hex())
     done = transaction.finish(f"checkout: moving from {previous} to {revision}")
     return result._replace(operation=done.number)
@@ -100,14 +101,19 @@ def _checkout_new(
     head = repo.read_head()
     previous = repo.branch_name() or (head.oid.hex() if head.oid else "")
     name = BRANCH_PREFIX + branch
-    if repo.refs.resolve(name) is not None and not force:
+    moved = repo.refs.resolve(name)
+    if moved is not None and not force:
         raise InvalidName(f"branch {branch} exists already", hint=f"envgit checkout {branch}, or -B to move it")
     oid = head.oid if start is None else repo.resolve_bytes(start)
     carried = False
+    if moved is None or moved != oid:
+        from envgit.branch import release_worktree
+
+        release_worktree(repo, transaction, branch, moved)
     if oid == head.oid and previous != branch:
         carried = _carry(repo, transaction, branch, oid)
-    elif head.symbolic is None:
-        _check_leaving(repo, branch)
+    else:
+        _leave(repo, transaction, branch)
     if oid is not None:
         transaction.set_ref(name, oid)
     transaction.set_head(name)
@@ -119,30 +125,32 @@ def _carry(repo: Repository, transaction: Transaction, branch: str, tip: bytes |
     """Hand the current worktree's pointer to the new branch; the old branch is clean at its tip."""
     pointer = repo.read_pointer(repo.branch_name(), tip)
     if pointer is None or not has_changes(repo, pointer, tip):
-        transaction.set_worktree(worktree_name(branch), None)
+        _leave(repo, transaction, branch)
         return False
-    from envgit.status import read_status
+    from envgit.status import is_dirty
 
-    dirty = read_status(repo).is_dirty  # the upper directory may hold nothing but what is never recorded
+    dirty = is_dirty(repo, repo.branch_name(), tip)  # the upper directory may hold nothing but what is never recorded
     transaction.set_worktree(worktree_name(branch), pointer.format())
     transaction.set_worktree(worktree_name(repo.branch_name()), None)
     return dirty
 
 
-def _check_leaving(repo: Repository, branch: str | None, oid: bytes | None = None) -> str:
-    """Return what HEAD is now; raises Conflict when leaving it would orphan a detached HEAD's changes."""
+def _leave(repo: Repository, transaction: Transaction, branch: str | None, oid: bytes | None = None) -> str:
+    """Return what HEAD is now; a detached one that is left has no worktree any more. Raises Conflict when it is in use."""
     head = repo.read_head()
-    current = repo.branch_name()
-    if current is not None or head.oid is None:
-        return current or ""
+    if head.symbolic is not None or head.oid is None:
+        return repo.branch_name() or ""
     pointer = repo.read_pointer(None, head.oid)
-    leaving = branch is not None or oid != head.oid
-    if leaving and has_changes(repo, pointer, head.oid):
-        from envgit.status import read_status
+    if branch is None and oid == head.oid:
+        return head.oid.hex()
+    claim_worktree(repo, transaction, pointer)
+    if has_changes(repo, pointer, head.oid):
+        from envgit.status import is_dirty
 
-        if read_status(repo).is_dirty:
+        if is_dirty(repo, None, head.oid):
             raise Conflict(
                 f"the detached HEAD at {repo.short(head.oid.hex())} has uncommitted changes that belong to no branch",
                 hint="keep them with: envgit checkout -b NAME; or drop them with: envgit reset --hard",
             )
+    transaction.set_worktree(DETACHED, None)
     return head.oid.hex()

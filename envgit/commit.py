@@ -17,7 +17,7 @@ from envgit.store.dates import format_offset, parse_date
 from envgit.store.objects import Signature
 from envgit.store.pack_writer import PackSession
 from envgit.trees import PackTreeWriter
-from envgit.uppers import Upper, lock_upper, open_upper, upper_paths
+from envgit.uppers import Upper, claim_upper, open_upper, upper_paths
 from envgit.worktree import Pointer, worktree_name
 
 
@@ -79,6 +79,8 @@ def commit_worktree(
         repo.enter_tree_namespace()
         tip = read_snapshot(repo.objects, head.oid)
         pointer = repo.read_pointer(repo.branch_name(), head.oid) or Pointer(head.oid, None)
+        # Before it is read: what a sandbox writes after that must not become part of the layer.
+        running = not claim_upper(repo, transaction, pointer)
         with repo.objects.pack_session() as session:
             worktree = _capture(repo, pointer, session)
             if worktree.root == tip.root and not (allow_empty or amend):
@@ -87,8 +89,11 @@ def commit_worktree(
                 )
             oid = _write(repo, session, tip, worktree.root, message, amend, signatures)
             packed = session.finish()
-        lock = lock_upper(worktree.upper, exclusive=True) if worktree.upper is not None else None
-        running = worktree.upper is not None and lock is None
+        if not (allow_empty or amend) and next(iter(diff_trees(tip.root, worktree.root, repo.reader)), None) is None:
+            raise NegativeAnswer(
+                "nothing to commit: only modification times differ from HEAD",
+                hint="commit them all the same with: envgit commit --allow-empty",
+            )
         if not running:
             # The old upper directory over the new base shows the same tree, whether or not it becomes a layer below.
             word = None if pointer.upper is None else Pointer(oid, pointer.upper).format()
@@ -100,15 +105,14 @@ def commit_worktree(
         new = read_snapshot(repo.objects, oid)
         subject = strip_trailers(new.commit.message).partition(b"\n")[0].decode(errors="replace")
         done = transaction.finish(f"commit{' (amend)' if amend else ''}: {subject}")
-        if lock is not None:
+        if not running and worktree.upper is not None:
             from envgit.stack import adopt_upper
 
-            assert worktree.upper is not None and worktree.captured is not None
+            assert worktree.captured is not None
             try:
                 adopt_upper(repo, worktree.upper, pointer.base, new, worktree.captured)
             except (OSError, EnvgitError) as error:
                 repo.monitor.warn(f"the commit is made, but its layer did not get into the cache: {error}")
-            os.close(lock)
     captured = worktree.captured
     return CommitResult(
         branch=repo.branch_name(),
@@ -189,7 +193,7 @@ def _parse_author(author: str | None, date: str | None, default: Signature, now:
         name, found, mail = author.partition("<")
         if not found or not mail.endswith(">") or not name.strip():
             raise UsageError(f"{author!r} is not an author", hint="write it as 'Name <mail@example.org>'")
-        signature = signature._replace(name=name.strip().encode(), email=mail[:-1].encode())
+        signature = signature._replace(name=os.fsencode(name.strip()), email=os.fsencode(mail[:-1]))
     if date is not None:
         seconds = parse_date(date, now)
         signature = signature._replace(seconds=seconds, offset=format_offset(seconds).encode())

@@ -118,8 +118,23 @@ class _Check:
                 hint = "if HEAD is wrong: envgit checkout BRANCH; if the branch is: envgit op log says where it was"
                 self.problems.append(Problem(name, "there is no such branch, yet HEAD or a reflog names it", hint))
 
+    def check_operations(self) -> None:
+        """Read all operations; find tags and kept commits that are gone though no operation took them away."""
+        known: set[str] = set()
+        try:
+            for operation in iter_operations(self.repo.git_dir):
+                for name, _, new in operation.refs:
+                    watched = name not in known and not name.startswith("refs/heads/")
+                    if watched and new is not None and self.repo.refs.resolve(name) is None:
+                        what = f"operation {operation.number} put it at {new.hex()}, and no operation took it away"
+                        hint = f"if git was not told to: git --git-dir={self.repo.git_dir} update-ref {name} {new.hex()}"
+                        self.problems.append(Problem(name, what, hint))
+                    known.add(name)
+        except EnvgitError as error:
+            self.note("operation log", error)
+
     def check_pointers(self) -> None:
-        folder = self.repo.path("worktrees")
+        folder = self.repo.path("checkouts")
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             try:
                 word = self.repo.read_pointer_word(name)
@@ -156,11 +171,7 @@ def check_repository(repo: Repository, *, full: bool = True) -> FsckReport:
     repo.monitor.finish()
     check.check_names()
     check.check_pointers()
-    try:
-        for _ in iter_operations(repo.git_dir):
-            pass
-    except EnvgitError as error:
-        check.note("operation log", error)
+    check.check_operations()
     layers = _check_layers(repo, check) if full else 0
     return FsckReport(tuple(check.problems), len(check.commits), check.directories, check.files, layers, check.bytes)
 

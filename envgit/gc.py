@@ -12,11 +12,13 @@ from typing import NamedTuple
 from envgit.errors import StorageError
 from envgit.layers.removal import remove_tree
 from envgit.repo import BRANCH_PREFIX, Repository
-from envgit.sandbox_state import iter_states
+from envgit.sandbox_state import iter_states, lock_starts
 from envgit.snapshot import read_snapshot
 from envgit.stack import prepare_cache, run_where_ids_are_plain, stack_key
 from envgit.store.consolidate import consolidate
+from envgit.store.history import iter_commits
 from envgit.store.operations import drop_operation, iter_operations
+from envgit.tag import peel
 from envgit.transaction import KEPT_PREFIX
 from envgit.uppers import is_mounted, upper_paths
 from envgit.worktree import parse_pointer
@@ -46,6 +48,8 @@ class _Doomed(NamedTuple):
     kept: tuple[str, ...]
     operations: tuple[int, ...]
     layers: tuple[str, ...]
+    loose_ends: tuple[bytes, ...]
+    """Commits that a worktree or a kept operation names and no ref reaches, because stock git moved one: to be kept."""
 
 
 def collect_garbage(
@@ -66,6 +70,7 @@ def collect_garbage(
     cutoff = now if prune_now else now - keep_days * _DAY_SECONDS
     before = _disk_bytes(repo.git_dir)
     with repo.operation(["gc"]) as transaction:
+        transaction.hold(lock_starts(repo, exclusive=True))
         repo.monitor.start("looking for garbage")
         doomed = _plan(repo, cutoff, now - (0 if prune_now else _LAYER_DAYS * _DAY_SECONDS))
         repo.monitor.finish()
@@ -73,6 +78,8 @@ def collect_garbage(
         if not dry_run:
             for name in doomed.kept:
                 transaction.set_ref(name, None)
+            for oid in doomed.loose_ends:
+                transaction.set_ref(KEPT_PREFIX + oid.hex(), oid)
             transaction.finish("gc")
             for number in doomed.operations:
                 drop_operation(repo.git_dir, number)
@@ -108,10 +115,12 @@ def _repack(repo: Repository, aggressive: bool, prune_before: int) -> None:
         return
     base = [git, "--git-dir", repo.git_dir]
     environ = {name: value for name, value in repo.environ.items() if not name.startswith("GIT_")}
+    # git prune spares what a reflog names.
+    forget = [*base, "reflog", "expire", "--all", "--expire=never", f"--expire-unreachable={prune_before}"]
     repack = [*base, "repack", "-a", "-d", "-l", "-q", f"--unpack-unreachable={prune_before}"]
     if aggressive:
         repack += ["-f", "--depth=50", "--window=50"]
-    for command in (repack, [*base, "prune", f"--expire={prune_before}"]):
+    for command in (forget, repack, [*base, "prune", f"--expire={prune_before}"]):
         done = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()
@@ -119,7 +128,7 @@ def _repack(repo: Repository, aggressive: bool, prune_before: int) -> None:
 
 
 def _plan(repo: Repository, cutoff: float, layer_cutoff: float) -> _Doomed:
-    words = {name: repo.read_pointer_word(name) for name in _list(repo.path("worktrees"))}
+    words = {name: repo.read_pointer_word(name) for name in _list(repo.path("checkouts"))}
     pointers = [parse_pointer(word) for word in words.values() if word]
     uppers = {pointer.upper for pointer in pointers}
     commits = {pointer.base for pointer in pointers}
@@ -146,10 +155,16 @@ def _plan(repo: Repository, cutoff: float, layer_cutoff: float) -> _Doomed:
         sandboxes=tuple(_dead_sandboxes(repo, {state.id for state in live})),
         kept=tuple(name for name, oid in repo.refs.iter_refs(KEPT_PREFIX) if oid not in commits),
         operations=tuple(reversed(old)),
-        layers=tuple(
-            layer.name for layer in repo.cache.layers() if layer.name not in layers_in_use and layer.used_ns < before_ns
-        ),
+        loose_ends=tuple(sorted(commits - _reachable(repo))),
+        layers=repo.cache.find_unused(layers_in_use, before_ns),
     )
+
+
+def _reachable(repo: Repository) -> set[bytes]:
+    """Return what refs and HEAD hold, and every commit that they reach."""
+    held = {oid for _, oid in repo.refs.iter_refs()} | {oid for oid in (repo.read_head().oid,) if oid is not None}
+    starts = {oid for oid in (peel(repo, oid) for oid in held) if repo.objects.read(oid)[0] == "commit"}
+    return held | set(iter_commits(repo.objects, starts))
 
 
 def _layers_of(repo: Repository, bases: list[bytes]) -> set[str]:
@@ -178,7 +193,9 @@ def _remove(repo: Repository, doomed: _Doomed) -> None:
                     remove_tree(os.fsencode(id), fd)
         finally:
             os.close(fd)
-    prepare_cache(repo).remove(doomed.layers)
+    cache = prepare_cache(repo)
+    cache.remove(doomed.layers)
+    cache.remove_unfinished()
 
 
 def _list(folder: str) -> list[str]:

@@ -12,7 +12,7 @@ from envgit.layers.sources import Imported, LeftOut, Source, read_source
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.snapshot import read_config_bytes, read_snapshot, write_snapshot
 from envgit.trees import PackTreeWriter, Session
-from envgit.uppers import has_changes
+from envgit.uppers import claim_worktree, has_changes
 from envgit.worktree import worktree_name
 
 
@@ -51,7 +51,7 @@ def import_environment(
     """Read `source` and commit it as the next revision of the current branch.
 
     Atomic: the branch moves after everything is durable, or not at all. Raises SourceError and HostileInput from the
-    source, Conflict when the worktree has uncommitted changes.
+    source, Conflict when the worktree has uncommitted changes or a running sandbox.
     """
     subject = (message or f"import {source}").strip("\n")
     if dry_run:
@@ -71,8 +71,9 @@ def import_environment(
     with repo.operation(["import", str(source)]) as transaction:
         head = repo.read_head()
         pointer = repo.read_pointer(repo.branch_name(), head.oid)
+        claim_worktree(repo, transaction, pointer)
         if has_changes(repo, pointer, head.oid):
-            _refuse_dirty(repo)
+            _refuse_dirty(repo, head.oid)
         parent = read_snapshot(repo.objects, head.oid) if head.oid is not None else None
         config = read_config_bytes(repo.objects, parent) if parent else format_config(DEFAULT_CONFIG)
         with repo.objects.pack_session() as session:
@@ -81,7 +82,7 @@ def import_environment(
                 session,
                 imported.root,
                 config,
-                subject.encode() + b"\n",
+                os.fsencode(subject) + b"\n",
                 parents=(head.oid,) if head.oid is not None else (),
                 author=repo.author(),
                 committer=repo.committer(),
@@ -113,10 +114,10 @@ def _read(repo: Repository, source: Source, session: Session, stdin: BinaryIO | 
     return read_source(source, PackTreeWriter(session), repo.monitor, stdin=stdin, is_root=os.geteuid() == 0)
 
 
-def _refuse_dirty(repo: Repository) -> None:
-    from envgit.status import read_status
+def _refuse_dirty(repo: Repository, tip: bytes | None) -> None:
+    from envgit.status import is_dirty
 
-    if read_status(repo).is_dirty:
+    if is_dirty(repo, repo.branch_name(), tip):
         raise Conflict(
             "the worktree has uncommitted changes that an import would hide",
             hint="envgit commit -m ... first, or envgit reset --hard to drop them",

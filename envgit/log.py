@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from envgit.diff import Diff, open_commit_diff
-from envgit.errors import UnknownRevision
+from envgit.errors import UnknownRevision, UsageError
 from envgit.repo import BRANCH_PREFIX, TAG_PREFIX, Repository
 from envgit.snapshot import strip_trailers
 from envgit.store.dates import parse_date
@@ -48,20 +49,23 @@ def read_log(
     not_before = parse_date(since, repo.now()) if since else None
     not_after = parse_date(until, repo.now()) if until else None
     decorations = read_decorations(repo)
+    by, about = _pattern("author", author), _pattern("grep", grep)
 
     def wanted(oid: bytes, commit: Commit) -> bool:
         seconds = commit.committer.seconds
         if (not_before is not None and seconds < not_before) or (not_after is not None and seconds > not_after):
             return False
         who = commit.author.name + b" <" + commit.author.email + b">"
-        if author is not None and not re.search(author.encode(), who):
+        if by is not None and not by.search(who):
             return False
-        if grep is not None and not re.search(grep.encode(), strip_trailers(commit.message)):
+        if about is not None and not about.search(strip_trailers(commit.message)):
             return False
         return not paths or any(True for _ in open_commit_diff(repo, oid, paths, with_mtime=False).changes)
 
     def entries() -> Iterator[LogEntry]:
         found = 0
+        if max_count == 0:
+            return
         for oid in iter_commits(repo.objects, starts, excluded, first_parent=first_parent, topo=topo):
             commit = parse_commit(repo.objects.read(oid)[1])
             if not wanted(oid, commit):
@@ -69,11 +73,18 @@ def read_log(
             found += 1
             if found <= skip:
                 continue
-            if max_count is not None and found > skip + max_count:
-                return
             yield make_entry(oid, commit, decorations)
+            if max_count is not None and found == skip + max_count:
+                return  # and not look for one more: with paths that may be the whole history
 
     yield from reversed(list(entries())) if reverse else entries()
+
+
+def _pattern(option: str, text: str | None) -> re.Pattern[bytes] | None:
+    try:
+        return None if text is None else re.compile(os.fsencode(text))
+    except re.error as error:
+        raise UsageError(f"--{option}={text} is not a regular expression: {error}") from None
 
 
 def make_entry(oid: bytes, commit: Commit, decorations: dict[bytes, tuple[str, ...]]) -> LogEntry:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 DIRECTORY_NAME = ".envgit"
 BRANCH_PREFIX = "refs/heads/"
 TAG_PREFIX = "refs/tags/"
+_STEPS = frozenset("0123456789")
 
 
 class Repository:
@@ -157,7 +158,8 @@ class Repository:
     def _resolve_from_files(self, spec: str) -> bytes | None:
         """Resolve HEAD or a branch, with `~N`, from refs and plan files; None for everything else."""
         name, _, steps = spec.partition("~")
-        if not name.replace("-", "").replace("_", "").replace("/", "").isalnum() or not (steps or "1").isdigit():
+        plain = name.replace("-", "").replace("_", "").replace("/", "").isalnum()
+        if not plain or not _STEPS.issuperset(steps) or len(steps) > 6:
             return None
         oid = self.read_head().oid
         if name != "HEAD":
@@ -186,7 +188,7 @@ class Repository:
 
     def read_pointer_word(self, name: str) -> str | None:
         try:
-            with open(self.path("worktrees", name, "base"), errors="surrogateescape") as file:
+            with open(self.path("checkouts", name, "base"), errors="surrogateescape") as file:
                 return file.read().strip()
         except FileNotFoundError:
             return None

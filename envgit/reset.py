@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from envgit.branch import read_subject
-from envgit.errors import Conflict, UnknownRevision
+from envgit.errors import UnknownRevision
 from envgit.repo import Repository
 from envgit.status import read_status
 from envgit.transaction import Transaction
-from envgit.uppers import is_mounted, upper_paths
+from envgit.uppers import claim_worktree
 from envgit.worktree import Pointer, worktree_name
 
 
@@ -43,10 +43,8 @@ def reset(
             raise UnknownRevision(f"branch {repo.branch_name()} has no commits yet", hint="envgit import --from host")
         oid = repo.resolve_bytes(revision)
         pointer = repo.read_pointer(repo.branch_name(), head.oid) or Pointer(head.oid, None)
-        if mode == "hard" and pointer.upper is not None and is_mounted(upper_paths(repo, pointer.upper)):
-            raise Conflict(
-                "a sandbox is running in this worktree", hint="let it end (or kill it), then type the command again"
-            )
+        if mode == "hard":
+            claim_worktree(repo, transaction, pointer)
         status = read_status(repo)
         changed = len(status.changes) + sum(group.paths for group in status.noise)
         done = None if dry_run else _move(repo, transaction, oid, revision, pointer if mode != "hard" else None)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from envgit.capturing import Everything, capture_upper
-from envgit.errors import Conflict, UnknownPath, UnknownRevision
+from envgit.errors import UnknownPath, UnknownRevision
+from envgit.exec.linux import sync_filesystem
 from envgit.layers.compare import diff_trees
 from envgit.layers.edit import edit_tree
 from envgit.layers.materialise import materialise
@@ -15,7 +16,7 @@ from envgit.layers.memory_tree import MemoryTree
 from envgit.model import DirectoryRef
 from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
-from envgit.uppers import create_upper, is_mounted, open_upper, upper_paths
+from envgit.uppers import claim_worktree, create_upper, open_upper, upper_paths
 from envgit.worktree import Pointer, worktree_name
 
 
@@ -38,10 +39,7 @@ def restore_paths(repo: Repository, paths: Sequence[bytes], source: str | None =
             raise UnknownRevision(f"branch {repo.branch_name()} has no commits yet", hint="envgit import --from host")
         wanted = read_snapshot(repo.objects, repo.resolve_bytes(source) if source else head.oid).root
         pointer = repo.read_pointer(repo.branch_name(), head.oid) or Pointer(head.oid, None)
-        if pointer.upper is not None and is_mounted(upper_paths(repo, pointer.upper)):
-            raise Conflict(
-                "a sandbox is running in this worktree", hint="let it end (or kill it), then type the command again"
-            )
+        claim_worktree(repo, transaction, pointer)
         repo.enter_tree_namespace()
         base = read_snapshot(repo.objects, pointer.base).root
         upper_fd = open_upper(upper_paths(repo, pointer.upper)) if pointer.upper is not None else -1
@@ -59,7 +57,7 @@ def restore_paths(repo: Repository, paths: Sequence[bytes], source: str | None =
             fresh_fd = open_upper(fresh)
             try:
                 materialise(target, base, memory, fresh_fd, repo.disk_ids, monitor=repo.monitor)
-                os.fsync(fresh_fd)
+                sync_filesystem(fresh_fd)  # what is uncommitted must not be lost for what is taken back
             finally:
                 os.close(fresh_fd)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -13,14 +14,16 @@ from envgit.exec.runner import run
 from envgit.exec.spec import LiveRoot, Mount, OverlayRoot, SandboxSpec
 from envgit.layers.plan_file import Plan
 from envgit.repo import Repository
-from envgit.sandbox_state import SandboxState, find_live, is_alive, remove_state, write_state
-from envgit.stack import ensure_plan, run_where_ids_are_plain
+from envgit.sandbox_state import SandboxState, find_live, lock_starts, remove_state, write_state
+from envgit.stack import ensure_plan, find_plan, run_where_ids_are_plain
 from envgit.store import storage
 from envgit.uppers import Upper, copy_root_attributes, create_upper, lock_upper, upper_paths
 from envgit.worktree import Pointer, worktree_name
 
 _INHERITED = ("TERM", "LANG", "TZ")
 _INHERITED_PREFIX = "LC_"
+_JOIN_TRIES = 20
+_JOIN_PAUSE_SECONDS = 0.01
 
 
 class RunRequest(NamedTuple):
@@ -49,7 +52,7 @@ def run_sandbox(repo: Repository, request: RunRequest) -> int:
 
 
 def _run_throw_away(repo: Repository, request: RunRequest, oid: bytes) -> int:
-    plan = ensure_plan(repo, oid)
+    plan, start = _hold_plan(repo, oid)
     id = os.urandom(6).hex()
     folder = repo.path("sandboxes", id)
     upper = Upper(id, f"{folder}/upper", f"{folder}/work", "")
@@ -60,33 +63,38 @@ def _run_throw_away(repo: Repository, request: RunRequest, oid: bytes) -> int:
             _give_to_root(repo, path)
         if plan.layers:
             copy_root_attributes(repo, os.fsdecode(repo.cache.layer_path(plan.layers[0])), upper.upper)
-        return _run(repo, request, plan, id, _overlay(repo, plan, upper, volatile=True), "-")
+        return _run(repo, request, plan, id, _overlay(repo, plan, upper, volatile=True), "-", (start,))
     finally:
+        os.close(start)
         _remove_folder(repo, "sandboxes", id)
 
 
 def _run_in_worktree(repo: Repository, request: RunRequest) -> int:
-    plan, upper, shared = _settle(repo)
+    plan, upper, shared, start = _settle(repo)
     id = os.urandom(6).hex()
     try:
-        with _starting(upper) as release:
-            live = find_live(repo, upper.id)
-            if live is not None:
+        with _mounting(upper) as mounting:
+            until_started = (mounting, start)
+            tries = _JOIN_TRIES
+            while (live := find_live(repo, upper.id)) is not None:
                 try:
                     joined = LiveRoot(live.pid, live.start_time)
-                    return _run(repo, request, plan, id, joined, upper.id, release)
-                except SandboxError as error:
-                    if type(error) is not SandboxError or is_alive(live.pid, live.start_time):
-                        raise  # else it ended before it could be joined
+                    return _run(repo, request, plan, id, joined, upper.id, until_started)
+                except SandboxError as error:  # when it is just ending
+                    tries -= 1
+                    if type(error) is not SandboxError or not tries:
+                        raise
+                    time.sleep(_JOIN_PAUSE_SECONDS)
             root = _overlay(repo, plan, upper, volatile=False)
-            return _run(repo, request, plan, id, root, upper.id, release)
+            return _run(repo, request, plan, id, root, upper.id, until_started)
     finally:
         remove_state(repo, id)
         os.close(shared)
+        os.close(start)
 
 
-def _settle(repo: Repository) -> tuple[Plan, Upper, int]:
-    """Return what to mount and a lock on the upper directory, both of the same moment.
+def _settle(repo: Repository) -> tuple[Plan, Upper, int, int]:
+    """Return what to mount, a lock on the upper directory and one on the layers, all of the same moment.
 
     A commit may move the base and turn the upper directory into a layer between any two looks; not while the lock is held.
     """
@@ -97,8 +105,21 @@ def _settle(repo: Repository) -> tuple[Plan, Upper, int]:
         shared = lock_upper(upper, exclusive=False, wait=True)
         assert shared is not None
         if pointer.base == base and _worktree_pointer(repo) == pointer:
-            return plan, upper, shared
+            start = lock_starts(repo)
+            if find_plan(repo, base) == plan:
+                return plan, upper, shared, start
+            os.close(start)
         os.close(shared)
+
+
+def _hold_plan(repo: Repository, oid: bytes) -> tuple[Plan, int]:
+    """Return the plan of a commit and a lock that keeps gc away from its layers."""
+    while True:
+        plan = ensure_plan(repo, oid)
+        start = lock_starts(repo)
+        if find_plan(repo, oid) == plan:
+            return plan, start
+        os.close(start)
 
 
 def _worktree_pointer(repo: Repository) -> Pointer:
@@ -124,28 +145,21 @@ def _ensure_upper(repo: Repository, pointer: Pointer, plan: Plan) -> tuple[Point
         top = os.fsdecode(repo.cache.layer_path(plan.layers[0])) if plan.layers else None
         upper = create_upper(repo, top)
         pointer = Pointer(pointer.base, upper.id)
-        folder = repo.path("worktrees", worktree_name(repo.branch_name()))
-        storage.make_directory(folder, step="worktree-folder", parents=True)
-        storage.write_file(f"{folder}/base", pointer.format().encode() + b"\n", step="worktree-write")
+        from envgit.store.recovery import write_pointer
+
+        write_pointer(repo.git_dir, worktree_name(repo.branch_name()), pointer.format())
         return pointer, upper
     finally:
         lock.release()
 
 
-class _Release(NamedTuple):
-    fd: int
-
-    def __call__(self) -> None:
-        fcntl.flock(self.fd, fcntl.LOCK_UN)
-
-
 @contextmanager
-def _starting(upper: Upper) -> Iterator[_Release]:
+def _mounting(upper: Upper) -> Iterator[int]:
     """Hold the right to mount the upper directory: from looking for a running sandbox until this one can be found."""
     fd = os.open(os.path.dirname(upper.upper), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        yield _Release(fd)
+        yield fd
     finally:
         os.close(fd)
 
@@ -166,12 +180,14 @@ def _run(
     id: str,
     root: LiveRoot | OverlayRoot,
     upper_id: str,
-    release: _Release | None = None,
+    until_started: tuple[int, ...],
 ) -> int:
+    """Run in a sandbox; the locks `until_started` are let go when others can find it."""
+
     def started(pid: int, start_time: int) -> None:
         write_state(repo, SandboxState(id, pid, start_time, upper_id, plan.layers))
-        if release is not None:
-            release()
+        for fd in until_started:
+            fcntl.flock(fd, fcntl.LOCK_UN)
 
     spec = make_spec(repo, request, plan, root)
     repo.cache.touch(plan.layers[:1])

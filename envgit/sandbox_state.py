@@ -6,6 +6,7 @@ command that looks.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -30,6 +31,23 @@ def write_state(repo: Repository, state: SandboxState) -> None:
     storage.make_directory(folder, step="sandbox-folder", parents=True)
     text = f"pid {state.pid}\nstart {state.start_time}\nupper {state.upper}\nlayers {' '.join(state.layers)}\n"
     storage.write_file(f"{folder}/state", text.encode("ascii"), step="sandbox-state", durable=False)
+
+
+def lock_starts(repo: Repository, *, exclusive: bool = False) -> int:
+    """Return a descriptor that keeps gc and starting runs apart until it is closed or unlocked.
+
+    Every run holds it shared from choosing its layers until its state is written; gc, exclusively, while it looks and removes.
+    Whoever holds it must not wait for the repository's lock, which gc has.
+    """
+    folder = repo.path("sandboxes")
+    storage.make_directory(folder, step="sandbox-folder", parents=True)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def iter_states(repo: Repository) -> Iterator[tuple[SandboxState, bool]]:

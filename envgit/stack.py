@@ -59,10 +59,14 @@ def prepare_cache(repo: Repository) -> LayerCache:
 
 def finish_handover(repo: Repository) -> None:
     """Finish what a commit that was killed while it handed its upper directory over left; call without the lock."""
+
+    def finish() -> None:
+        prepare_cache(repo)
+
     lock = repo.lock()
     lock.acquire(b"envgit: finishing a killed commit")
     try:
-        run_where_ids_are_plain(repo, lambda: prepare_cache(repo))
+        run_where_ids_are_plain(repo, finish)
     finally:
         lock.release()
 

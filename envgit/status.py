@@ -13,6 +13,7 @@ from envgit.model import Change, DirectoryRef, Entry, TreeReader
 from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
 from envgit.uppers import has_changes, is_mounted, open_upper, upper_paths
+from envgit.worktree import Pointer
 
 
 class NoiseGroup(NamedTuple):
@@ -47,10 +48,13 @@ class WorktreeTree(NamedTuple):
 
 def open_worktree_tree(repo: Repository) -> WorktreeTree:
     """Return the worktree's tree. The upper directory stays open for the rest of the process: content is read late."""
-    head = repo.read_head()
-    pointer = repo.read_pointer(repo.branch_name(), head.oid)
+    pointer = repo.read_pointer(repo.branch_name(), repo.read_head().oid)
     if pointer is None:
         return WorktreeTree(empty_root(repo), MemoryTree(repo.reader, -1))
+    return _open_tree(repo, pointer)
+
+
+def _open_tree(repo: Repository, pointer: Pointer) -> WorktreeTree:
     base = read_snapshot(repo.objects, pointer.base).root
     if pointer.upper is None:
         return WorktreeTree(base, repo.reader)
@@ -64,6 +68,16 @@ def open_worktree_tree(repo: Repository) -> WorktreeTree:
 def empty_root(repo: Repository) -> DirectoryRef:
     """Return an empty tree held in memory: what an unborn branch has."""
     return MemoryTree(repo.reader, -1).put_directory(Entry(b".", "d", 0o755), ())
+
+
+def is_dirty(repo: Repository, branch: str | None, tip: bytes | None) -> bool:
+    """Say whether a branch (None: the detached HEAD) has uncommitted changes that status would show."""
+    pointer = repo.read_pointer(branch, tip)
+    if tip is None or pointer is None or not has_changes(repo, pointer, tip):
+        return False
+    tree = _open_tree(repo, pointer)
+    tip_root = read_snapshot(repo.objects, tip).root
+    return next(diff_trees(tip_root, tree.root, tree.reader), None) is not None
 
 
 def read_status(repo: Repository, *, paths: Sequence[bytes] = (), with_mtime: bool = False) -> Status:

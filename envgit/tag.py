@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from typing import NamedTuple
 from envgit.branch import read_subject
 from envgit.errors import InvalidName, UnknownRevision
 from envgit.repo import TAG_PREFIX, Repository, hex_or_none
-from envgit.store.objects import parse_tag_target
+from envgit.store.objects import Tag as TagObject
+from envgit.store.objects import encode_tag, parse_tag_target
 from envgit.store.ref_names import check_tag_name
 
 
@@ -60,10 +62,9 @@ def create_tag(
         oid = repo.resolve_bytes(revision)
         if message is not None:
             with repo.objects.pack_session() as session:
-                tagger = repo.committer().encode()
-                text = message.rstrip("\n").encode() + b"\n"
-                header = b"object %s\ntype commit\ntag %s\ntagger %s\n\n" % (oid.hex().encode(), name.encode(), tagger)
-                oid = session.put("tag", header + text)
+                text = os.fsencode(message.rstrip("\n")) + b"\n"
+                tag = TagObject(oid, "commit", os.fsencode(name), repo.committer(), text)
+                oid = session.put("tag", encode_tag(tag))
                 session.finish()
         transaction.set_ref(TAG_PREFIX + name, oid)
         done = transaction.finish(f"tag: tagging {revision}")

@@ -60,6 +60,7 @@ class Transaction:
         self._ref_changes: dict[str, tuple[bytes | None, bytes | None]] = {}
         self._worktree_changes: dict[str, tuple[str | None, str | None]] = {}
         self._head: str | None = None
+        self._held: list[int] = []
         self.recovered: Operation | None = None
         """The operation of a killed command that entering this transaction completed."""
 
@@ -76,7 +77,13 @@ class Transaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        while self._held:
+            os.close(self._held.pop())
         self._lock.release()
+
+    def hold(self, fd: int) -> None:
+        """Keep a descriptor, of a lock that must outlast finish(), open until the transaction ends."""
+        self._held.append(fd)
 
     def set_ref(self, name: str, new: bytes | None, *, based_on: bytes | None = None) -> None:
         """Plan to move a ref (full name) to an object, or with None to delete it. Raises InvalidName.

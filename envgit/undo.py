@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from envgit.errors import Conflict, NegativeAnswer, UnknownRevision
-from envgit.repo import Repository, hex_or_none
-from envgit.store.operations import Operation, read_operation
-from envgit.transaction import KEPT_PREFIX
-from envgit.worktree import parse_pointer
+from envgit.repo import BRANCH_PREFIX, Repository, hex_or_none
+from envgit.store.operations import Operation, iter_operations, read_operation
+from envgit.transaction import KEPT_PREFIX, Transaction
+from envgit.uppers import claim_worktree, has_changes
+from envgit.worktree import branch_of_worktree, parse_pointer, worktree_name
 
 
 class UndoResult(NamedTuple):
@@ -20,23 +21,27 @@ class UndoResult(NamedTuple):
 
 
 def undo(repo: Repository, operation: int | None = None) -> UndoResult:
-    """Reverse one operation (the last one by default) as a new operation; undoing an undo redoes.
+    """Reverse one operation (the last one but gc by default) as a new operation; undoing an undo redoes.
 
-    Raises NegativeAnswer when there is nothing to undo, Conflict when a later operation moved the same names.
+    Raises NegativeAnswer when there is nothing to undo, Conflict when a later operation moved the same names, when gc dropped
+    what it would bring back, and when a sandbox is running in a worktree that would change.
     """
     with repo.operation(["undo"] if operation is None else ["undo", str(operation)]) as transaction:
-        target = read_operation(repo.git_dir, operation)
+        target = _last(repo) if operation is None else read_operation(repo.git_dir, operation)
         if target is None and operation is None:
             raise NegativeAnswer("nothing to undo: no operation has been recorded yet")
         if target is None:
             raise UnknownRevision(f"there is no operation {operation}", hint="envgit op log lists them")
         _check_unmoved(repo, target)
+        _check_present(repo, target)
         for name, old, _ in target.refs:
             transaction.set_ref(name, old)
         if target.head is not None:
             transaction.set_head(target.head[0])
-        for name, old_word, new_word in target.worktrees:
-            transaction.set_worktree(name, _restored_pointer(repo, name, old_word, new_word))
+        pointers = _restored_pointers(repo, target)
+        _set_aside(repo, transaction, pointers)
+        for name, word in pointers.items():
+            transaction.set_worktree(name, word)
         done = transaction.finish(f"undo: {' '.join(target.command)}")
     return UndoResult(
         undone=target.number,
@@ -51,6 +56,28 @@ def undo(repo: Repository, operation: int | None = None) -> UndoResult:
     )
 
 
+def _last(repo: Repository) -> Operation | None:
+    """Return the last operation that has something to take back: gc only forgets what nothing but undo could reach."""
+    return next((found for found in iter_operations(repo.git_dir) if not _is_gc(found)), None)
+
+
+def _is_gc(operation: Operation) -> bool:
+    moves = operation.head is not None or bool(operation.worktrees)
+    return not moves and all(name.startswith(KEPT_PREFIX) for name, _, _ in operation.refs)
+
+
+def _check_present(repo: Repository, target: Operation) -> None:
+    values = [old for _, old, _ in target.refs if old is not None]
+    if target.head is not None and not target.head[0].startswith("refs/"):
+        values.append(bytes.fromhex(target.head[0]))
+    gone = [oid.hex() for oid in values if not repo.objects.contains(oid)]
+    if gone:
+        raise Conflict(
+            f"cannot undo operation {target.number}: {gone[0][:12]} is not in the repository any more",
+            hint="gc dropped it; envgit op log lists what can be undone",
+        )
+
+
 def _check_unmoved(repo: Repository, target: Operation) -> None:
     moved = [name for name, _, new in target.refs if repo.refs.resolve(name) != new]
     if moved:
@@ -60,14 +87,33 @@ def _check_unmoved(repo: Repository, target: Operation) -> None:
         )
 
 
-def _restored_pointer(repo: Repository, name: str, old_word: str | None, new_word: str | None) -> str | None:
-    """Return the pointer to put back.
+def _restored_pointers(repo: Repository, target: Operation) -> dict[str, str | None]:
+    """Return the pointers to put back, by worktree; a branch that goes loses its own.
 
     A commit moves the base and keeps the upper directory, whose content may have become a layer: its pointer stays, and
     what was recorded shows up as uncommitted changes again.
     """
-    old = parse_pointer(old_word) if old_word else None
-    new = parse_pointer(new_word) if new_word else None
-    if old is not None and new is not None and old.upper == new.upper:
-        return repo.read_pointer_word(name) or new_word
-    return old_word
+    restored: dict[str, str | None] = {
+        worktree_name(ref.removeprefix(BRANCH_PREFIX)): None
+        for ref, old, _ in target.refs
+        if old is None and ref.startswith(BRANCH_PREFIX)
+    }
+    for name, old_word, new_word in target.worktrees:
+        restored[name] = old_word
+        if old_word and new_word and parse_pointer(old_word).upper == parse_pointer(new_word).upper:
+            restored[name] = repo.read_pointer_word(name) or new_word
+    return restored
+
+
+def _set_aside(repo: Repository, transaction: Transaction, restored: dict[str, str | None]) -> None:
+    """Say which uncommitted changes the new pointers leave behind; Conflict when a sandbox is making some."""
+    kept = {parse_pointer(word).upper for word in restored.values() if word}
+    for name in restored:
+        word = repo.read_pointer_word(name)
+        current = parse_pointer(word) if word else None
+        if current is None or current.upper is None or current.upper in kept:
+            continue
+        claim_worktree(repo, transaction, current)
+        if has_changes(repo, current, current.base):
+            branch = branch_of_worktree(name) or "the detached HEAD"
+            repo.monitor.warn(f"the uncommitted changes of {branch} are set aside; envgit undo brings them back")

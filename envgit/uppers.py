@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import NamedTuple
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
-from envgit.errors import StorageError
+from envgit.errors import Conflict, StorageError
 from envgit.repo import Repository
 from envgit.store import storage
 from envgit.worktree import Pointer
+
+if TYPE_CHECKING:
+    from envgit.transaction import Transaction
+
+_PROBE_SECONDS = 0.02
+"""Much longer than is_mounted() holds the lock."""
 
 
 class Upper(NamedTuple):
@@ -45,6 +52,9 @@ def create_upper(repo: Repository, top_layer: str | None = None) -> Upper:
     if top_layer is not None:
         copy_root_attributes(repo, top_layer, found.upper)
     os.close(os.open(found.lock, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    folder = os.path.dirname(found.upper)
+    for path in (folder, os.path.dirname(folder)):  # before a pointer names it
+        storage.sync_directory(path, step="upper-folder-sync")
     return found
 
 
@@ -84,6 +94,34 @@ def lock_upper(upper: Upper, *, exclusive: bool, wait: bool = False) -> int | No
     return fd
 
 
+def claim_upper(repo: Repository, transaction: Transaction, pointer: Pointer | None) -> bool:
+    """Keep sandboxes out of a worktree's upper directory until the transaction ends; False when one is running there."""
+    if pointer is None or pointer.upper is None:
+        return True
+    upper = upper_paths(repo, pointer.upper)
+    if not os.path.exists(upper.lock):  # damaged: nothing can have mounted it
+        return True
+    fd = lock_upper(upper, exclusive=True)
+    if fd is None:
+        time.sleep(_PROBE_SECONDS)
+        fd = lock_upper(upper, exclusive=True)
+    if fd is None:
+        return False
+    transaction.hold(fd)
+    return True
+
+
+def claim_worktree(repo: Repository, transaction: Transaction, pointer: Pointer | None) -> None:
+    """As claim_upper(), for a transaction that takes the upper directory away from the branch.
+
+    Raises Conflict when a sandbox is running there: what it writes from then on would belong to nobody.
+    """
+    if not claim_upper(repo, transaction, pointer):
+        raise Conflict(
+            "a sandbox is running in this worktree", hint="let it end (or kill it), then type the command again"
+        )
+
+
 def has_changes(repo: Repository, pointer: Pointer | None, tip: bytes | None) -> bool:
     """Say whether a worktree may differ from its branch's tip: cheap, and never wrongly no."""
     if pointer is None:
@@ -100,7 +138,9 @@ def has_changes(repo: Repository, pointer: Pointer | None, tip: bytes | None) ->
 
 
 def is_mounted(upper: Upper) -> bool:
-    """Say whether a running sandbox has the upper directory mounted."""
+    """Say whether a running sandbox has the upper directory mounted; one that was never finished is not."""
+    if not os.path.exists(upper.lock):
+        return False
     fd = lock_upper(upper, exclusive=True)
     if fd is None:
         return True

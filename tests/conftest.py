@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -52,6 +53,18 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     os.environ.clear()
     os.environ.update(kept, **SEALED, HOME=str(home), GIT_CONFIG_GLOBAL=str(home / "gitconfig"))
     yield
+    if os.geteuid():  # files of other ids become the caller's, who can then remove them
+        own = (
+            "unshare",
+            "--user",
+            "--map-auto",
+            "--map-root-user",
+            "chown",
+            "-R",
+            "0:0",
+            tmp_path_factory.getbasetemp(),
+        )
+        subprocess.run(own, capture_output=True, check=False)
     os.umask(mask)
     os.environ.clear()
     os.environ.update(before)
@@ -141,6 +154,7 @@ _skips: list[str] = []
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "root_only: makes sense only as root")
     config.addinivalue_line("markers", "user_only: makes sense only as an ordinary user")
+    config.addinivalue_line("markers", "any_ids: runs again as an ordinary user without subordinate ids")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,12 +15,14 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BUSYBOX = Path("/bin/busybox")
-APPLETS = (
-    "cat chmod chown cp dd echo env false find grep head hostname id ip kill ln ls mkdir mkfifo mknod mount mv ps pwd readlink "
-    "rm rmdir sed seq sh sleep sort stat sync tail tee test touch tr true tty umount uname wc which whoami"
-).split()
-WITHOUT_BUSYBOX = "sh cat chmod cp env false grep head id ln ls mkdir mkfifo mv rm sed sleep stat tail touch true".split()
-FOLDERS = "bin boot dev etc home lib media mnt opt proc root run sbin srv sys tmp usr usr/share usr/share/doc var var/log"
+APPLETS = """
+    cat chmod chown cp dd echo env false find grep head hostname id ip kill ln ls mkdir mkfifo mknod mount mv ps pwd
+    readlink rm rmdir sed seq sh sleep sort stat sync tail tee test touch tr true tty umount uname wc which whoami
+"""
+WITHOUT_BUSYBOX = "sh cat chmod cp env false grep head id ln ls mkdir mkfifo mv rm sed sleep stat tail touch true"
+FOLDERS = (
+    "bin boot dev etc home lib media mnt opt proc root run sbin srv sys tmp usr usr/share usr/share/doc var var/log"
+)
 
 ONE_ID = (
     *("unshare", "--user", "--map-current-user", "--keep-caps", "--mount", "sh", "-c"),
@@ -188,10 +190,10 @@ def make_root(folder: Path) -> Path:
     for name in FOLDERS.split():
         (folder / name).mkdir(parents=True)
     (folder / "tmp").chmod(0o1777)
-    if BUSYBOX.exists() and not subprocess.run(["ldd", BUSYBOX], capture_output=True, check=False).returncode == 0:
+    if BUSYBOX.exists() and subprocess.run(["ldd", BUSYBOX], capture_output=True, check=False).returncode:
         shutil.copyfile(BUSYBOX, folder / "bin/busybox")
         (folder / "bin/busybox").chmod(0o755)
-        for name in APPLETS:
+        for name in APPLETS.split():
             (folder / "bin" / name).symlink_to("busybox")
     else:
         _copy_programs(folder)
@@ -205,7 +207,7 @@ def make_root(folder: Path) -> Path:
 
 
 def _copy_programs(folder: Path) -> None:
-    for name in WITHOUT_BUSYBOX:
+    for name in WITHOUT_BUSYBOX.split():
         program = shutil.which(name, path="/usr/bin:/bin")
         assert program, f"{name} is missing on this machine"
         shutil.copy(os.path.realpath(program), folder / "bin" / name)

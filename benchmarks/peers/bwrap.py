@@ -24,7 +24,7 @@ class Bwrap:
         try:
             workspace.run(*peer.run("true"))
         except CommandFailed as error:
-            return Missing("bwrap", str(error))
+            return Missing("bwrap", error.reason)
         return peer
 
     def run(self, *words: str) -> list[str]:

@@ -40,5 +40,5 @@ def start_docker(workspace: Workspace, tree: str) -> ContainerEngine | Missing:
         engine.import_tree(tree)
         workspace.run(*engine.run("true"))
     except CommandFailed as error:
-        return Missing("docker", str(error))
+        return Missing("docker", error.reason)
     return engine

@@ -33,7 +33,7 @@ class OciRuntime:
             peer = cls(name, workspace, tree)
             workspace.run(*peer.run())
         except CommandFailed as error:
-            return Missing(name, str(error))
+            return Missing(name, error.reason)
         return peer
 
     def run(self) -> list[str]:

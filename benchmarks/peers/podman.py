@@ -31,7 +31,7 @@ def start_podman(workspace: Workspace, tree: str) -> ContainerEngine | Missing:
                 imported = True
             workspace.run(*engine.run("true"))
         except CommandFailed as error:
-            reason = str(error)
+            reason = error.reason
             continue
         return engine
     return Missing("podman", reason or "no runtime is installed")

@@ -73,10 +73,12 @@ SIGCHLD = 17
 _X86_64 = {
     "clone": 56, "mount": 165, "umount2": 166, "pivot_root": 155, "setns": 308, "unshare": 272, "capset": 126,
     "prctl": 157, "sethostname": 170, "keyctl": 250, "signalfd4": 289,
+    "syncfs": 306,
 }  # fmt: skip
 _GENERIC = {
     "clone": 220, "mount": 40, "umount2": 39, "pivot_root": 41, "setns": 268, "unshare": 97, "capset": 91,
     "prctl": 167, "sethostname": 161, "keyctl": 219, "signalfd4": 74,
+    "syncfs": 267,
 }  # fmt: skip
 _COMMON = {
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "close_range": 436,
@@ -238,6 +240,11 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     header = (0x20080522).to_bytes(4, "little") + bytes(4)
     halves = [(value >> shift) & 0xFFFFFFFF for shift in (0, 32) for value in (effective, permitted, inheritable)]
     _call("capset", header, b"".join(half.to_bytes(4, "little") for half in halves))
+
+
+def sync_filesystem(fd: int) -> None:
+    """Make everything on the filesystem of an open file durable."""
+    _call("syncfs", fd)
 
 
 def sethostname(name: bytes) -> None:

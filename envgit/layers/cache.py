@@ -75,9 +75,7 @@ class LayerCache:
         same_ids = found is not None and found.split(b"boot ")[0] == expected.split(b"boot ")[0]
         doomed = [layer.name for layer in self.layers() if not (same_ids and layer.synced)]
         self.remove(doomed)
-        for name in os.listdir(self.folder):
-            if name.startswith(b"new-"):
-                self._remove_folder(name)
+        self.remove_unfinished()
         self._write(b"ids", expected, "cache-ids")
 
     def layer_path(self, name: str) -> bytes:
@@ -117,7 +115,7 @@ class LayerCache:
         self._write(b"plans/" + commit.encode("ascii"), format_plan(plan), "cache-plan")
 
     def begin_layer(self) -> NewLayer:
-        """Create the empty directory of a new layer. A killed process leaves it for `prepare` or `trim`."""
+        """Create the empty directory of a new layer. A killed process leaves it for `remove_unfinished`."""
         name = "layer-" + os.urandom(8).hex()
         path = self.folder + b"/new-" + name.encode("ascii")
         self.reach("cache-begin-layer")
@@ -173,18 +171,15 @@ class LayerCache:
             os.rename(self.folder + b"/" + name, self.folder + b"/new-" + name)
             self._remove_folder(b"new-" + name)
 
-    def trim(self, keep: Collection[str], before_ns: int) -> tuple[str, ...]:
-        """Remove the layers last used before `before_ns` that are not in `keep`, and what was left unfinished.
+    def find_unused(self, keep: Collection[str], before_ns: int) -> tuple[str, ...]:
+        """Return the layers last used before `before_ns` that are not in `keep`: what is mounted or below a worktree."""
+        return tuple(layer.name for layer in self.layers() if layer.name not in keep and layer.used_ns < before_ns)
 
-        `keep` names every layer that is mounted or below a worktree. Returns the names removed.
-        """
-        doomed = tuple(layer.name for layer in self.layers() if layer.name not in keep and layer.used_ns < before_ns)
-        self.remove(doomed)
+    def remove_unfinished(self) -> None:
+        """Remove what killed commands left half made. Call under the repository's lock, after `handover.recover`."""
         for name in os.listdir(self.folder):
-            path = self.folder + b"/" + name
-            if name.startswith((b"new-", b".")) and (_mtime_ns(path) or 0) < before_ns:
+            if name.startswith((b"new-", b".")):
                 self._remove_folder(name)
-        return doomed
 
     def _have(self, names: Sequence[str]) -> bool:
         return all(os.path.isdir(self.layer_path(name)) for name in names)

@@ -1,11 +1,12 @@
 """The small text that says, for one commit, what to mount and how to run it: all that a hot command reads.
 
-Lines of a key and values escaped as in docs/format.md section 4; the last line is `end`, so that a file torn by a
-power cut is no plan. It is a cache: whatever is wrong with it means "no plan".
+Lines of a key and values escaped as in docs/format.md section 4; the last line is `end` with the CRC-32 of
+all above, so that a file torn by a power cut or rotten is no plan. It is a cache: whatever is wrong with it means "no plan".
 """
 
 from __future__ import annotations
 
+from binascii import crc32
 from typing import NamedTuple
 
 from envgit.layers.escape import escape, unescape

@@ -15,7 +15,7 @@ from envgit.store.oid import ZERO_OID, parse_oid
 RefChange = tuple[str, bytes | None, bytes | None]
 """(full name, old oid, new oid); None: absent."""
 WorktreeChange = tuple[str, str | None, str | None]
-"""(name of the folder below worktrees/, old pointer, new pointer): words of the file `base`; None: absent."""
+"""(name of the folder below checkouts/, old pointer, new pointer): words of the file `base`; None: absent."""
 
 _FIRST_LINE = b"envgit-operation 1"
 _PLAIN = re.compile(rb"[^!-\x5b\x5d-\x7e]")
@@ -161,6 +161,8 @@ def iter_operations(git_dir: str) -> Iterator[Operation]:
 
 def prepare_operation(git_dir: str, operation: Operation) -> str:
     """Write an operation aside, durably, and return the file's path: its intent, read by recovery to find locks."""
+    if not os.path.isdir(_folder(git_dir)):  # the repository is a bare clone
+        storage.make_directory(_folder(git_dir), step="operation-folder", durable=True)
     path = storage.temporary_name(_folder(git_dir), f"{_PENDING}_{operation.number}_")
     fd = storage.open_new(path, step="operation-create")
     try:
@@ -186,7 +188,7 @@ def commit_operation(git_dir: str, operation: Operation, pending: str) -> None:
 def iter_pending(git_dir: str) -> Iterator[tuple[str, Operation | None]]:
     """Yield (path, operation or None when it was not written whole) of the intents that killed commands left."""
     folder = _folder(git_dir)
-    for name in os.listdir(folder):
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():  # a bare clone has none yet
         if name.startswith("tmp_"):
             path = f"{folder}/{name}"
             try:

@@ -29,13 +29,15 @@ class PackedRefs:
         except FileNotFoundError:
             self._stamp, self._refs = None, {}
             return self._refs
+        if lines[-1]:
+            raise CorruptObject(f"{self.path} ends within a line: {lines[-1][:80]!r}")
         refs: dict[str, bytes] = {}
         for line in lines:
             if not line or line[:1] in b"#^":
                 continue
             try:
                 oid = bytes.fromhex(line[:40].decode("ascii"))
-                if len(oid) != OID_BYTES or line[40:41] != b" ":
+                if len(oid) != OID_BYTES or line[40:41] != b" " or b"\0" in line:
                     raise ValueError
             except ValueError:
                 raise CorruptObject(f"{self.path} has a damaged line: {line[:80]!r}") from None

@@ -90,6 +90,8 @@ class RefStore:
         if value is None:
             raise CorruptObject("the repository has no HEAD")
         if isinstance(value, str):
+            if not is_ref_name(value):
+                raise CorruptObject(f"HEAD names {value!r}, which is no ref", hint="git symbolic-ref HEAD refs/heads/main")
             return Head(value, self.resolve(value))
         return Head(None, value)
 

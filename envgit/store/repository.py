@@ -42,7 +42,7 @@ _FOLDERS = (
     "logs",
     "operations",
     "layers",
-    "worktrees",
+    "checkouts",
     "sandboxes",
 )
 

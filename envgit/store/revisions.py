@@ -19,7 +19,7 @@ _RULES = ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}", "
 _FULL = re.compile(r"[0-9a-fA-F]{40}\Z")
 _SHORT = re.compile(r"[0-9a-fA-F]{4,39}\Z")
 _DESCRIBED = re.compile(r".+-g([0-9a-f]{4,40})\Z")
-_TOKEN = re.compile(r"\^\{([^}]*)\}|\^(\d*)|~(\d*)|@\{([^}]*)\}")
+_TOKEN = re.compile(r"\^\{([^}]*)\}|\^([0-9]{0,9})|~([0-9]{0,9})|@\{([^}]*)\}")
 _BASE = re.compile(r"(?:(?!@\{)[^~^:])*")
 _TYPES = ("commit", "tree", "blob", "tag")
 

@@ -18,7 +18,15 @@ from tests.lab import Lab, run_envgit
 
 
 def test_not_a_repository(tmp_path: Path) -> None:
-    for words in (["status"], ["run", "--", "true"], ["log"], ["commit", "-m", "x"], ["checkout", "x"], ["undo"], ["gc"]):
+    for words in (
+        ["status"],
+        ["run", "--", "true"],
+        ["log"],
+        ["commit", "-m", "x"],
+        ["checkout", "x"],
+        ["undo"],
+        ["gc"],
+    ):
         done = run_envgit(*words, cwd=tmp_path, status=2)
         assert "is not in an envgit repository" in done.err
         assert "envgit init lab --from host" in done.err
@@ -80,7 +88,7 @@ def test_ambiguous_id(lab: Lab) -> None:
     command = ["git", "--git-dir", str(lab.git_dir), "hash-object", "-t", "commit", "-w", "--stdin"]
     other = subprocess.run(command, input=twin, check=True, capture_output=True).stdout.decode().strip()
     for words in (["show"], ["log"], ["checkout"], ["branch", "x"], ["reset"], ["diff"]):
-        done = lab.fails(*words, tip[:4], status=2, says="ambiguous", hint="candidates")
+        done = lab.fails(*words, tip[:4], status=2, says="ambiguous", hint="it may be")
         assert tip[:7] in done.err and other[:7] in done.err, done.err
     assert lab.head() == tip
 
@@ -114,7 +122,14 @@ def test_an_empty_repository(tmp_path: Path) -> None:
     run_envgit("init", "lab", cwd=tmp_path)
     lab = Lab(tmp_path / "lab")
     assert "main" in lab("status").out
-    for words in (["log"], ["run", "--", "true"], ["commit", "-m", "x"], ["reset", "--hard"], ["show"], ["restore", "x"]):
+    for words in (
+        ["log"],
+        ["run", "--", "true"],
+        ["commit", "-m", "x"],
+        ["reset", "--hard"],
+        ["show"],
+        ["restore", "x"],
+    ):
         done = lab(*words, status=None)
         assert done.status in (1, 2, 125), (words, done)
         assert "hint: " in done.err, (words, done)
@@ -130,7 +145,10 @@ def test_names_that_no_branch_may_have(lab: Lab) -> None:
     lab.fails("branch", "dir", status=1, says="dir", hint=None)
     lab.fails("checkout", "-b", "main", status=2, says="exists already", hint="-B")
     lab.fails("branch", "-d", "main", status=1, says="main", hint=None)
-    assert lab.git("for-each-ref", "--format=%(refname)", "refs/heads").split() == ["refs/heads/dir/leaf", "refs/heads/main"]
+    assert lab.git("for-each-ref", "--format=%(refname)", "refs/heads").split() == [
+        "refs/heads/dir/leaf",
+        "refs/heads/main",
+    ]
 
 
 def test_unmerged_branches_are_not_deleted_quietly(lab: Lab) -> None:
@@ -222,7 +240,17 @@ def test_truncated_archives(tmp_path: Path, suffix: str, small_origin: Path) -> 
 def test_sources_that_make_no_sense(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("this is not an archive\n" * 100)
     (tmp_path / "empty").write_bytes(b"")
-    for source in ("tar:text", "tar:empty", "tar:missing", "dir:missing", "dir:text", "docker:debian", "nonsense", "tar:", "dir:"):
+    for source in (
+        "tar:text",
+        "tar:empty",
+        "tar:missing",
+        "dir:missing",
+        "dir:text",
+        "docker:debian",
+        "nonsense",
+        "tar:",
+        "dir:",
+    ):
         done = run_envgit("init", "lab", "--from", source, cwd=tmp_path, status=2)
         assert done.err.count("envgit: ") == 1, (source, done.err)
         assert not (tmp_path / "lab").exists(), source
@@ -306,7 +334,7 @@ def test_a_damaged_head(lab: Lab, text: bytes) -> None:
 @pytest.mark.parametrize("text", [b"", b"garbage\n", b"0" * 40 + b":-\n", b"../../x:../../y\n", b"\xff\xfe\n"])
 def test_a_damaged_worktree_pointer(lab: Lab, text: bytes) -> None:
     lab.sh("echo 1 > /srv/one")
-    (pointer,) = (lab.git_dir / "worktrees").glob("*/base")
+    (pointer,) = (lab.git_dir / "checkouts").glob("*/base")
     before = pointer.read_bytes()
     pointer.write_bytes(text)
     for words in (["status"], ["run", "--", "true"], ["commit", "-m", "x"], ["gc", "-n"], ["fsck"]):
@@ -331,20 +359,23 @@ def test_a_full_disk(lab: Lab) -> None:
 
 
 @pytest.mark.user_only
-def test_a_read_only_repository_of_an_ordinary_user(lab: Lab) -> None:
-    lab.sh("echo 1 > /srv/one")
-    folders = [lab.git_dir, *(path for path in lab.git_dir.rglob("*") if path.is_dir() and "uppers" not in path.parts)]
-    modes = {folder: folder.stat().st_mode & 0o7777 for folder in folders if "layers" not in folder.parts}
-    for folder in modes:
-        folder.chmod(0o500)
+@pytest.mark.parametrize(
+    "closed", [".envgit", ".envgit/objects", ".envgit/refs", ".envgit/objects/pack", ".envgit/HEAD"]
+)
+def test_no_permission(lab: Lab, closed: str) -> None:
+    path = lab.path / closed
+    mode = path.stat().st_mode & 0o7777
+    path.chmod(0)
     try:
-        done = lab("commit", "-m", "x", status=2)
-        assert "ermission" in done.err
-        assert "hint: " in done.err
+        for words in (["log"], ["show", "-s"], ["branch", "new"]):
+            done = lab(*words, status=None)
+            assert done.status == 2, (words, done)
+            assert "ermission" in done.err, (words, done)
+            assert "hint: " in done.err, (words, done)
+            assert "internal error" not in done.err
     finally:
-        for folder, mode in modes.items():
-            folder.chmod(mode)
-    assert lab.changes() == ["A srv/one"]
+        path.chmod(mode)
+    assert lab("log").status == 0
 
 
 @pytest.mark.root_only
@@ -418,7 +449,9 @@ def _path() -> dict[str, str]:
 def on_a_terminal(lab: Lab, *words: str) -> bytes:
     """Return what a command writes to a terminal that knows no colours."""
     ours, theirs = os.openpty()
-    process = lab.start("--no-pager", "--color", "never", *words, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL)
+    process = lab.start(
+        "--no-pager", "--color", "never", *words, stdout=theirs, stderr=theirs, stdin=subprocess.DEVNULL
+    )
     os.close(theirs)
     said = b""
     try:
@@ -435,8 +468,15 @@ def on_a_terminal(lab: Lab, *words: str) -> bytes:
 def test_control_characters_do_not_reach_the_terminal(lab: Lab) -> None:
     lab.sh("printf x > \"$(printf '/srv/a\\033[31mb')\"; printf '\\033]0;title\\007\\n' > /srv/text")
     lab("commit", "-m", "a\x1b[31m message")
-    for words in (["log", "--stat"], ["show"], ["diff", "HEAD~1", "HEAD"], ["ls", "HEAD:srv"], ["status"], ["op", "log"]):
+    for words in (
+        ["log", "--stat"],
+        ["show"],
+        ["diff", "HEAD~1", "HEAD"],
+        ["ls", "HEAD:srv"],
+        ["status"],
+        ["op", "log"],
+    ):
         said = on_a_terminal(lab, *words)
-        assert b"[31m" in said or words[0] == "status"
+        assert b"[31m" in said or words[0] in ("status", "op")
         assert b"\x1b[31m" not in said, (words, said)
         assert b"\x07" not in said, (words, said)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lab import Lab
+
+pytestmark = pytest.mark.any_ids
 
 
 def test_layers_deleted_between_any_two_commands(lab: Lab) -> None:
@@ -68,6 +72,11 @@ def test_a_part_of_the_cache_deleted(lab: Lab) -> None:
             path.unlink()
     assert lab.look("main", "ls /srv") == "0\n1\n2\n3\nlines\n"
     for path in sorted((lab.git_dir / "layers").rglob("*"))[::2]:
-        if path.is_file() and not path.is_symlink() and "layers" in path.parts and path.suffix in (".plan", ".json", ""):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and "layers" in path.parts
+            and path.suffix in (".plan", ".json", "")
+        ):
             continue
     assert lab.look("main~2", "ls /srv") == "0\n1\nlines\n"

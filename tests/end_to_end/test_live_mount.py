@@ -10,6 +10,8 @@ import pytest
 
 from tests.lab import Lab
 
+pytestmark = pytest.mark.any_ids
+
 
 class Background:
     """A shell in the worktree that does one line after another, and says what each printed."""

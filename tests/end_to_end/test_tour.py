@@ -12,6 +12,8 @@ from tests.lab import ONE_ID, Lab, assert_stock_git_is_content, remove, run_envg
 
 LAUNCHERS = {"range": ()} if os.geteuid() == 0 else {"subordinate": (), "single": ONE_ID}
 
+pytestmark = pytest.mark.any_ids
+
 
 @pytest.mark.parametrize("launcher", LAUNCHERS.values(), ids=LAUNCHERS)
 def test_the_tour(tmp_path: Path, launcher: tuple[str, ...]) -> None:

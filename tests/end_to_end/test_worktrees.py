@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.lab import Lab
+
+pytestmark = pytest.mark.any_ids
 
 
 def test_uncommitted_changes_stay_with_their_branch(lab: Lab) -> None:

@@ -73,10 +73,11 @@ def test_stacks_grow_flatten_and_are_trimmed(tmp_path: Path) -> None:
     assert len(names) < 5
     cache.record_plan("c" * 40, Plan(target.key, (), names))
     assert cache.find_plan("c" * 40) is not None
-    removed = cache.trim(set(names), 1 << 62)
-    assert len(removed) > 30 and cache.find_stack(target.key) == names
+    unused = cache.find_unused(set(names), 1 << 62)
+    cache.remove(unused)
+    assert len(unused) > 30 and cache.find_stack(target.key) == names
     assert cache.find_stack(previous[0].key) is None
-    cache.trim((), 1 << 62)
+    cache.remove(cache.find_unused((), 1 << 62))
     assert cache.find_plan("c" * 40) is None and cache.layers() == []
 
 

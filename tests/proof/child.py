@@ -19,7 +19,9 @@ from envgit.cli.session import Session
 
 T = TypeVar("T")
 
-TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 120
+CAMPAIGN = os.environ.get("HYPOTHESIS_PROFILE") == "campaign"
+"""Whether this is the long run (`make campaign`): more points, more faults, longer walks."""
 ENVIRON: Mapping[str, str] = {
     "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
     "HOME": "/nonexistent",
@@ -123,9 +125,11 @@ def _become_command(
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (out, 1), (err, 2)):
             os.dup2(source, target)
-        sys.stdin = open(0, closefd=False)
-        sys.stdout = io.TextIOWrapper(open(1, "wb", closefd=False), errors="surrogateescape")
-        sys.stderr = io.TextIOWrapper(open(2, "wb", closefd=False), errors="backslashreplace", write_through=True)
+        sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "rb", closefd=False)))
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "wb", closefd=False)), errors="surrogateescape")
+        sys.stderr = io.TextIOWrapper(
+            io.BufferedWriter(io.FileIO(2, "wb", closefd=False)), errors="backslashreplace", write_through=True
+        )
         if prepare is not None:
             prepare()
         session = Session(os.environ)

@@ -23,7 +23,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def fresh(original: Path, tmp_path: Path) -> Fresh:
     """Return a function that returns a new copy of the small repository."""
-    lab.copy(original.parent / "source", tmp_path / "source")
+    lab.copy(original.parent / "source.tar", tmp_path / "source.tar")
     counter = itertools.count()
     return lambda: lab.copy(original, tmp_path / f"lab{next(counter)}")
 

@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
 from envgit.status import empty_root
 from envgit.uppers import open_upper, upper_paths
-from envgit.worktree import branch_of_worktree, parse_pointer
+from envgit.worktree import branch_of_worktree, parse_pointer, worktree_name
 
 from .child import ENVIRON, envgit, in_child
 from .program import true_program
@@ -44,6 +45,20 @@ class Observed(NamedTuple):
     problems: tuple[str, ...]
 
 
+def make_archive(source: Path) -> Path:
+    """Return `source` as a tar file beside it, everything owned by root: so whoever copies a repository keeps its owners."""
+
+    def belong_to_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+        member.uid = member.gid = 0
+        member.uname = member.gname = "root"
+        return member
+
+    path = source.with_name(source.name + ".tar")
+    with tarfile.open(path, "w") as archive:
+        archive.add(source, ".", filter=belong_to_root)
+    return path
+
+
 def make_source(folder: Path) -> Path:
     """A root filesystem of a dozen entries, of every common kind."""
     for name in ("bin", "etc", "proc", "sys", "dev", "run", "tmp", "usr/share/doc", "var/empty"):
@@ -66,8 +81,8 @@ def build(folder: Path) -> Path:
 
     The upper directory of main holds a new, a changed and a removed file; side has uncommitted changes too.
     """
-    source = make_source(folder / "source")
-    envgit(folder, "init", "lab", "--from", f"dir:{source}").good()
+    archive = make_archive(make_source(folder / "source"))
+    envgit(folder, "init", "lab", "--from", f"tar:{archive}").good()
     project = folder / "lab"
     envgit(project, "run", "--", "/bin/true").good()
     edit(project, {"etc/motd": b"two\n", "etc/new": b"new\n"})
@@ -113,7 +128,7 @@ def open_repo(project: Path) -> Repository:
 def upper_folder(project: Path) -> Path:
     """The upper directory of the checked-out branch; the worktree must have one."""
     head = (project / ".envgit/HEAD").read_text().strip().removeprefix("ref: refs/heads/")
-    pointer = parse_pointer((project / ".envgit/worktrees" / head / "base").read_text())
+    pointer = parse_pointer((project / ".envgit/checkouts" / worktree_name(head) / "base").read_text())
     assert pointer.upper is not None
     return project / ".envgit/uppers" / pointer.upper / "upper"
 
@@ -124,8 +139,9 @@ def edit(project: Path, changes: Mapping[str, bytes | None]) -> None:
 
 
 def _edit(project: Path, changes: Mapping[str, bytes | None]) -> None:
-    disk_ids = open_repo(project).disk_ids
-    owner = disk_ids.to_disk(0) if disk_ids.shift else -1
+    repo = open_repo(project)
+    repo.enter_tree_namespace()
+    owner = repo.disk_ids.to_disk(0)
     upper = upper_folder(project)
     for name, data in changes.items():
         path = upper / name
@@ -162,9 +178,13 @@ def _observe(project: Path, fsck: bool) -> Observed:
     refs = tuple((name, oid.hex()) for name, oid in repo.refs.iter_refs("refs/") if not name.startswith("refs/envgit/"))
     repo.enter_tree_namespace()
     worktrees = []
-    for name in sorted(os.listdir(repo.path("worktrees"))):
+    for name in sorted(os.listdir(repo.path("checkouts"))):
         word = repo.read_pointer_word(name)
-        tip = head.oid if branch_of_worktree(name) is None else repo.refs.resolve(f"refs/heads/{branch_of_worktree(name)}")
+        tip = (
+            head.oid
+            if branch_of_worktree(name) is None
+            else repo.refs.resolve(f"refs/heads/{branch_of_worktree(name)}")
+        )
         if word is None or tip is None:
             continue
         pointer = parse_pointer(word)
@@ -231,3 +251,12 @@ def git_fsck(project: Path) -> list[str]:
     """Return what `git fsck --strict --full` complains about."""
     said = git(project, "fsck", "--strict", "--full", "--no-dangling", "--no-progress")
     return [line for line in said.splitlines() if not line.startswith("notice: ")]
+
+
+def lose_cache(project: Path) -> None:
+    """Delete everything in layers/, which may be done at any time."""
+    for found in (project / ".envgit/layers").iterdir():
+        if found.is_dir():
+            shutil.rmtree(found)
+        else:
+            found.unlink()

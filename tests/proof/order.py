@@ -72,7 +72,7 @@ def _record_into(memory: int, folder: str) -> None:
     os.write, os.pwrite = by_descriptor("write", real["write"]), by_descriptor("write", real["pwrite"])
     os.fsync = by_descriptor("sync", real["fsync"])
     os.rename, os.link = naming(real["rename"]), naming(real["link"])
-    os.unlink = dropping  # type: ignore[assignment]
+    os.unlink = dropping
 
 
 def violations(calls: list[Call]) -> list[str]:
@@ -81,6 +81,7 @@ def violations(calls: list[Call]) -> list[str]:
     dirty: set[str] = set()
     unsynced: dict[str, str] = {}
     """Folder -> a name in it that a power cut could take back."""
+    recorded = not any(call.kind == "name" and call.path.startswith("operations/0") for call in calls)
     for kind, path, source in calls:
         folder = os.path.dirname(path)
         if kind == "write":
@@ -96,11 +97,14 @@ def violations(calls: list[Call]) -> list[str]:
             if path in dirty:
                 found.append(f"{path} gets its name before its content is durable")
             if path.startswith("operations/"):
-                found += [f"{path} is recorded before {name} is durable" for name in unsynced.values() if _is_object(name)]
+                recorded = True
+                found += [
+                    f"{path} is recorded before {name} is durable" for name in unsynced.values() if _is_object(name)
+                ]
             elif not _is_object(path):
                 early = [name for name in unsynced.values() if _is_object(name) or name.startswith("operations/")]
                 found += [f"{path} moves before {name} is durable" for name in early]
-                if not any(call.kind == "name" and call.path.startswith("operations/0") for call in calls[: calls.index(Call(kind, path, source))]):
+                if not recorded:
                     found.append(f"{path} moves before the operation is recorded")
             unsynced[folder] = path
         elif kind == "drop" and _matters(path) and _is_object(path):
@@ -117,4 +121,7 @@ def _matters(path: str) -> bool:
     name = os.path.basename(path)
     if name.startswith("tmp_") or name.endswith(".lock") or name == "finished":
         return False
-    return path.startswith(("objects/pack/pack-", "operations/0", "refs/", "worktrees/")) or path in ("HEAD", "packed-refs")
+    return path.startswith(("objects/pack/pack-", "operations/0", "refs/", "checkouts/")) or path in (
+        "HEAD",
+        "packed-refs",
+    )

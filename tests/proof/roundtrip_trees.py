@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 IS_ROOT = os.geteuid() == 0
 BIG = 8 * 1024 * 1024
 ODD_NAMES = (
-    b".git", b".GIT", b".Git", b"git~1", b"GIT~1", b".git ", b".git.", b".git . .", b".git:x", b".git\\x", b"\\", b"a\\b",
-    b".gitmodules", b".gitattributes", b".gitignore", b".mailmap", b".GitModules", b"gitmod~1", b"gi7eba~1", b"mailma~1",
-    b".g\xe2\x80\x8cit", b".\xe2\x80\x8dgit", b"\xef\xbb\xbf.git", b"%", b"%%", b"%meta", b"%links", b"%25", b"%5c", b"meta",
-    b"links", b" ", b"  x ", b"\n", b"a\nb", b"\t", b"\r", b"\x01", b"\x1b[31m", b"\x7f", b"\xff", b"\xff\xfe", b"\x80.git",
-    b"caf\xc3\xa9", b"cafe\xcc\x81", b"-rf", b"--", b"-", b"~", b"#", b"*", b"?", b"[a]", b"'", b'"', b"$HOME", b"`id`", b"a:b", b"CON",
-    b"nul.txt", b"...", b"..x", b"x.lock", b"HEAD", b"0000", b"000000", b"A", b"a", b".wh.x", b".wh..wh..opq", b"n" * 255,
-    b"\xc3" * 255, b"\n" * 255, b"%" * 255, b"\\" * 255, b"x" * 99, b"x" * 100, b"x" * 101,
+    b'.git', b'.GIT', b'.Git', b'git~1', b'GIT~1', b'.git ', b'.git.', b'.git . .', b'.git:x', b'.git\\x', b'\\',
+    b'a\\b', b'.gitmodules', b'.gitattributes', b'.gitignore', b'.mailmap', b'.GitModules', b'gitmod~1', b'gi7eba~1',
+    b'mailma~1', b'.g\xe2\x80\x8cit', b'.\xe2\x80\x8dgit', b'\xef\xbb\xbf.git', b'%', b'%%', b'%meta', b'%links',
+    b'%25', b'%5c', b'meta', b'links', b' ', b'  x ', b'\n', b'a\nb', b'\t', b'\r', b'\x01', b'\x1b[31m', b'\x7f',
+    b'\xff', b'\xff\xfe', b'\x80.git', b'caf\xc3\xa9', b'cafe\xcc\x81', b'-rf', b'--', b'-', b'~', b'#', b'*', b'?',
+    b'[a]', b"'", b'"', b'$HOME', b'`id`', b'a:b', b'CON', b'nul.txt', b'...', b'..x', b'x.lock', b'HEAD', b'0000',
+    b'000000', b'A', b'a', b'.wh.x', b'.wh..wh..opq', b'n' * 255, b'\xc3' * 255, b'\n' * 255, b'%' * 255, b'\\' * 255,
+    b'x' * 99, b'x' * 100, b'x' * 101,
 )  # fmt: skip
 
 names = st.one_of(
@@ -59,9 +60,7 @@ class Node:
 
 
 def _node(kind: str, modes: st.SearchStrategy[int], **more: st.SearchStrategy[object]) -> st.SearchStrategy[Node]:
-    return st.builds(
-        Node, kind=st.just(kind), mode=modes, owner=st.tuples(owners, owners), mtime_ns=times, **more
-    )  # type: ignore[arg-type]
+    return st.builds(Node, kind=st.just(kind), mode=modes, owner=st.tuples(owners, owners), mtime_ns=times, **more)  # type: ignore[arg-type]
 
 
 _xattrs = attributes.map(lambda values: tuple(sorted(values.items())))

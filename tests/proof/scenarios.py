@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -22,12 +21,9 @@ def _as_it_is(project: Path) -> None:
     """The small repository itself."""
 
 
-def _without_layers(project: Path) -> None:
-    for found in (project / ".envgit/layers").iterdir():
-        if found.is_dir():
-            shutil.rmtree(found)
-        else:
-            found.unlink()
+def _clean_without_cache(project: Path) -> None:
+    envgit(project, "reset", "--hard").good()
+    lab.lose_cache(project)
 
 
 def _after_commit(project: Path) -> None:
@@ -56,7 +52,7 @@ SCENARIOS = (
     Scenario("checkout", ("checkout", "side"), _as_it_is),
     Scenario("checkout a revision", ("checkout", "v1"), lambda p: _run(p, "reset", "--hard")),
     Scenario("checkout -b", ("checkout", "-b", "new/branch"), _as_it_is),
-    Scenario("import", ("import", "dir:../source", "-m", "again"), lambda p: _run(p, "reset", "--hard")),
+    Scenario("import", ("import", "tar:../source.tar", "-m", "again"), lambda p: _run(p, "reset", "--hard")),
     Scenario("reset --hard", ("reset", "--hard", "HEAD~1"), _as_it_is),
     Scenario("undo", ("undo",), _after_commit),
     Scenario("undo an amend", ("undo",), _after_amend),
@@ -66,8 +62,8 @@ SCENARIOS = (
     Scenario("restore", ("restore", "etc/motd", "etc/new"), _as_it_is),
     Scenario("gc", ("gc",), _as_it_is),
     Scenario("gc --prune=now", ("gc", "--prune=now"), _garbage),
-    Scenario("first run", ("run", "--", "/bin/true"), lambda p: (_run(p, "reset", "--hard"), _without_layers(p))[1]),
-    Scenario("first run of a revision", ("run", "side~1", "--", "/bin/true"), _without_layers),
+    Scenario("first run", ("run", "--", "/bin/true"), _clean_without_cache),
+    Scenario("first run of a revision", ("run", "side~1", "--", "/bin/true"), lab.lose_cache),
 )
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import random
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from envgit.layers.plan_file import parse_plan
+
 from . import lab
-from .child import Result, envgit
+from .child import CAMPAIGN, Result, envgit
 from .conftest import Fresh
 
-FAULTS = int(os.environ.get("ENVGIT_TESTS_BIT_ROT_FAULTS", "24"))
+FAULTS = 1500 if CAMPAIGN else 20
 """Per kind of file."""
 
-READS = (("log", "--all", "--format=%H %s"), ("cat", "main:usr/share/doc/random"), ("ls", "-r", "side"), ("export", "main", "tar:-"))
+READS = (
+    ("log", "--all", "--format=%H %s"),
+    ("cat", "main:usr/share/doc/random"),
+    ("ls", "-r", "side"),
+    ("export", "main", "tar:-"),
+)
 
 
 def _files(project: Path, pattern: str) -> list[Path]:
@@ -32,8 +39,6 @@ def _loosen(project: Path) -> None:
         pack.rename(outside)
         pack.with_suffix(".idx").unlink()
         with open(outside, "rb") as stream:
-            import subprocess
-
             subprocess.run(["git", "--git-dir", project / ".envgit", "unpack-objects", "-q"], stdin=stream, check=True)
         outside.unlink()
 
@@ -71,11 +76,16 @@ def _read_all(project: Path) -> list[Result]:
     return [envgit(project, *words) for words in READS]
 
 
+def _is_fewer_refs(words: tuple[str, ...], good: Result, answer: Result) -> bool:
+    """A list of what is there is not wrong when a ref is gone, provided that fsck says which."""
+    return words[0] == "log" and set(answer.out.splitlines()) <= set(good.out.splitlines())
+
+
 def _judge(where: str, right: list[Result], found: list[Result], fsck: Result) -> list[str]:
     """Every answer is the right one or a clear error; and what makes an error is named by fsck."""
     wrong = []
     for words, good, answer in zip(READS, right, found, strict=True):
-        if answer.status == 0 and answer.out != good.out:
+        if answer.status == 0 and answer.out != good.out and not (fsck.status and _is_fewer_refs(words, good, answer)):
             wrong.append(f"{where}: {words[0]} believes it: {answer.out[:200]!r}")
         if answer.status and not answer.is_clear_error():
             wrong.append(f"{where}: {words[0]}: {answer.status} {answer.err}")
@@ -94,7 +104,7 @@ KINDS: dict[str, tuple[str, Callable[[Path], None], bool]] = {
     "packed refs": ("packed-refs", _pack_refs, True),
     "HEAD": ("HEAD", _as_it_is, True),
     "operation": ("operations/0*", _as_it_is, True),
-    "worktree pointer": ("worktrees/*/base", _as_it_is, True),
+    "worktree pointer": ("checkouts/*/base", _as_it_is, True),
     "requires": ("requires", _as_it_is, True),
     "plan": ("layers/plans/*", _as_it_is, False),
     "stack": ("layers/stacks/*", _as_it_is, False),
@@ -147,8 +157,6 @@ def test_damage_in_a_layer_is_named(fresh: Fresh) -> None:
 def test_a_damaged_plan_is_never_mounted(fresh: Fresh) -> None:
     """One flipped bit in a variable of the plan would run something else than what was committed."""
     project = fresh()
-    from envgit.layers.plan_file import parse_plan
-
     plans = _files(project, "layers/plans/*")
     assert plans
     for path in plans:

@@ -1,4 +1,4 @@
-"""Objects, then the operation, then refs, each durable before the next: judged on recorded calls, with broken orders as controls."""
+"""Objects, then the operation, then refs, each durable before the next; broken orders are the controls."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from envgit.store import pack_writer, storage
+from envgit.store import operations, pack_writer, storage
 
 from . import faults, order
 from .conftest import Fresh
 from .scenarios import SCENARIOS, Scenario
-from .test_crash import _refs_before_operation
+from .test_crash import refs_before_operation
 
 WITHOUT_OPERATION = ("gc", "first run", "first run of a revision")
 
@@ -38,8 +38,6 @@ def _no_folder_sync() -> None:
 
 def _operation_before_the_pack() -> None:
     """The pack is finished only when the operation has been recorded."""
-    from envgit.store import operations
-
     finish, commit_operation = pack_writer.PackFileWriter.finish, operations.commit_operation
     late: list[Any] = []
 
@@ -52,8 +50,8 @@ def _operation_before_the_pack() -> None:
         finally:
             storage.sync_directory, storage.sync_fd = real
 
-    def commit(*words: Any) -> None:
-        commit_operation(*words)
+    def commit(git_dir: str, operation: operations.Operation, pending: str) -> None:
+        commit_operation(git_dir, operation, pending)
         storage.sync_directory(late.pop()._folder, step="pack-folder-sync")
 
     pack_writer.PackFileWriter.finish = remember  # type: ignore[method-assign]
@@ -66,7 +64,7 @@ def _operation_before_the_pack() -> None:
         (_no_file_sync, "gets its name before its content is durable"),
         (_no_folder_sync, "before objects/pack/"),
         (_operation_before_the_pack, "is recorded before objects/pack/"),
-        (_refs_before_operation, "moves before the operation is recorded"),
+        (refs_before_operation, "moves before the operation is recorded"),
     ],
 )
 def test_control_a_broken_order_is_caught(fresh: Fresh, broken: Callable[[], None], caught: str) -> None:
@@ -79,4 +77,6 @@ def test_the_recorder_sees_what_the_fault_hook_names(fresh: Fresh) -> None:
     project = fresh()
     steps = faults.record(project, ("tag", "v2"))[1]
     calls = order.trace(project, "tag", "v3")[1]
-    assert len([call for call in calls if call.kind == "sync"]) == len([step for step in steps if step.endswith("sync")])
+    assert len([call for call in calls if call.kind == "sync"]) == len(
+        [step for step in steps if step.endswith("sync")]
+    )

@@ -20,15 +20,15 @@ import pytest
 from envgit.store import storage
 
 from . import faults, lab
-from .child import envgit, in_child
+from .child import CAMPAIGN, envgit, in_child
 
 T = TypeVar("T")
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="power cuts need loop devices, which are root's")
+pytestmark = pytest.mark.root_only
 
 FS_IOC_SHUTDOWN = 0x8004587D
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 0x4000, 1 << 18
 NO_LOG_FLUSH = (2).to_bytes(4, "little")
-CUTS = 20
+CUTS = 50 if CAMPAIGN else 20
 
 
 class Disk:
@@ -96,7 +96,9 @@ def _heads(project: Path) -> dict[str, bytes]:
     return in_child(lambda: dict(lab.open_repo(project).refs.iter_refs("refs/heads/")))
 
 
-def _cut_and_look(folder: Path, image: Path, at: int | None, patch: Callable[[], None], amended: dict[str, bytes]) -> list[str]:
+def _cut_and_look(
+    folder: Path, image: Path, at: int | None, patch: Callable[[], None], amended: dict[str, bytes]
+) -> list[str]:
     """Commit, acknowledged; amend, with the power cut before its step `at` (None: right after the commit).
 
     Return what is wrong after the power is back: branches must be where the commit put them, or the amend would.
@@ -128,7 +130,9 @@ def _cut_and_look(folder: Path, image: Path, at: int | None, patch: Callable[[],
             assert envgit(project, *SECOND, prepare=install).killed
     with Disk(folder, copy) as disk:
         project = disk.mount_point / "lab"
-        (project / ".envgit/layers/ids").unlink(missing_ok=True)  # as the next boot's id would say: nothing unsynced is used
+        (project / ".envgit/layers/ids").unlink(
+            missing_ok=True
+        )  # as the next boot's id would say: nothing unsynced is used
         wrong = []
         for words in (("tag", "next"), ("log",), ("fsck",)):
             result = envgit(project, *words)

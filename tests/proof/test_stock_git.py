@@ -39,7 +39,6 @@ def test_git_reads_what_is_there(history: Lab) -> None:
     assert "-one\n+two\n" in history.git("diff", "main~1", "main", "--", "rootfs/etc/motd")
     assert history.git("grep", "two", "main", "--", "rootfs/etc").strip() == "main:rootfs/etc/motd:two"
     assert history.git("blame", "-s", "main", "--", "rootfs/etc/motd").strip().endswith("two")
-    assert history.git("rev-parse", "HEAD").strip() == history("log", "-1", "--format=%H", status=None).out.strip() or True
     assert history("status").out.splitlines()[0] == "On branch main"
     assert history.git("symbolic-ref", "HEAD").strip() == "refs/heads/main"
     assert history.git("reflog", "--format=%gs").splitlines()[0].startswith("reset: moving to HEAD~1")
@@ -70,7 +69,9 @@ HOUSEKEEPING = {
     "repack-deltas": [["repack", "-q", "-adf", "--depth=50", "--window=50"], ["prune", "--expire=now"]],
     "loose": [],
     "packed-refs": [["pack-refs", "--all", "--prune"], ["prune-packed", "-q"]],
-    "extras": [["repack", "-q", "-ad", "--write-bitmap-index"], ["commit-graph", "write", "--reachable"], ["multi-pack-index", "write"]],
+    "extras": [
+        ["repack", "-q", "-ad", "--write-bitmap-index"], ["commit-graph", "write", "--reachable"], ["multi-pack-index", "write"],
+    ],
 }  # fmt: skip
 
 
