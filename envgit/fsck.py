@@ -127,7 +127,9 @@ class _Check:
                     watched = name not in known and not name.startswith("refs/heads/")
                     if watched and new is not None and self.repo.refs.resolve(name) is None:
                         what = f"operation {operation.number} put it at {new.hex()}, and no operation took it away"
-                        hint = f"if git was not told to: git --git-dir={self.repo.git_dir} update-ref {name} {new.hex()}"
+                        hint = (
+                            f"if git was not told to: git --git-dir={self.repo.git_dir} update-ref {name} {new.hex()}"
+                        )
                         self.problems.append(Problem(name, what, hint))
                     known.add(name)
         except EnvgitError as error:
@@ -206,7 +208,9 @@ def _check_layer(repo: Repository, name: str, root: DirectoryRef, base: Director
     try:
         memory = MemoryTree(repo.reader, fd, hash_files=True)
         found = capture_upper(repo, fd, base, memory, memory, Everything()).root
-        paths = [os.fsdecode(change.path) for change in diff_trees(root, found, memory) if not _is_unholdable(repo, change)]
+        paths = [
+            os.fsdecode(change.path) for change in diff_trees(root, found, memory) if not _is_unholdable(repo, change)
+        ]
     except EnvgitError as error:
         return error.message
     finally:
@@ -220,7 +224,10 @@ def _is_unholdable(repo: Repository, change: Change) -> bool:
         return change.old is not None and change.old.entry.type in ("c", "b")
     ids, old, new = repo.disk_ids, change.old.entry, change.new.entry
     same_owner = ids.to_disk(old.uid) == ids.to_disk(new.uid) and ids.to_disk(old.gid) == ids.to_disk(new.gid)
-    return same_owner and old._replace(uid=new.uid, gid=new.gid, sha256=new.sha256 if old.type == "d" else old.sha256) == new
+    return (
+        same_owner
+        and old._replace(uid=new.uid, gid=new.gid, sha256=new.sha256 if old.type == "d" else old.sha256) == new
+    )
 
 
 def _check_packs(repo: Repository) -> Iterator[Problem]:

@@ -88,7 +88,7 @@ def collect_garbage(
             while consolidate(repo.path("objects")) is not None:
                 continue
             if aggressive or prune_now or doomed.kept:
-                _repack(repo, aggressive, int(cutoff))
+                _repack(repo, aggressive, "now" if prune_now else str(int(cutoff)))
             repo.monitor.finish()
             repo.objects.refresh()
     after = before if dry_run else _disk_bytes(repo.git_dir)
@@ -105,7 +105,7 @@ def collect_garbage(
     )
 
 
-def _repack(repo: Repository, aggressive: bool, prune_before: int) -> None:
+def _repack(repo: Repository, aggressive: bool, prune_before: str) -> None:
     """Let stock git drop unreachable objects and, if asked, delta-compress; without git nothing is dropped."""
     import subprocess
 
@@ -117,7 +117,9 @@ def _repack(repo: Repository, aggressive: bool, prune_before: int) -> None:
     environ = {name: value for name, value in repo.environ.items() if not name.startswith("GIT_")}
     # git prune spares what a reflog names.
     forget = [*base, "reflog", "expire", "--all", "--expire=never", f"--expire-unreachable={prune_before}"]
-    repack = [*base, "repack", "-a", "-d", "-l", "-q", f"--unpack-unreachable={prune_before}"]
+    repack = [*base, "repack", "-a", "-d", "-l", "-q"]
+    if prune_before != "now":  # consolidate() has just given old objects a young pack: there is no age to go by
+        repack.append(f"--unpack-unreachable={prune_before}")
     if aggressive:
         repack += ["-f", "--depth=50", "--window=50"]
     for command in (forget, repack, [*base, "prune", f"--expire={prune_before}"]):
@@ -155,7 +157,7 @@ def _plan(repo: Repository, cutoff: float, layer_cutoff: float) -> _Doomed:
         sandboxes=tuple(_dead_sandboxes(repo, {state.id for state in live})),
         kept=tuple(name for name, oid in repo.refs.iter_refs(KEPT_PREFIX) if oid not in commits),
         operations=tuple(reversed(old)),
-        loose_ends=tuple(sorted(commits - _reachable(repo))),
+        loose_ends=tuple(sorted(oid for oid in commits - _reachable(repo) if repo.objects.contains(oid))),
         layers=repo.cache.find_unused(layers_in_use, before_ns),
     )
 

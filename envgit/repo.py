@@ -14,6 +14,7 @@ from envgit.layers.cache import LayerCache
 from envgit.model import DiskIds, IdMap
 from envgit.store import storage
 from envgit.store.admission import check_repository
+from envgit.store.pointers import read_pointer
 from envgit.store.refs import Head, RefStore
 from envgit.worktree import Pointer, parse_pointer, worktree_name
 
@@ -187,11 +188,8 @@ class Repository:
         return None if tip is None else Pointer(tip, None)
 
     def read_pointer_word(self, name: str) -> str | None:
-        try:
-            with open(self.path("checkouts", name, "base"), errors="surrogateescape") as file:
-                return file.read().strip()
-        except FileNotFoundError:
-            return None
+        """Return the stored pointer of a worktree, by the name of its folder."""
+        return read_pointer(self.git_dir, name)
 
     # writing
 

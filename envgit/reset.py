@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from envgit.branch import read_subject
-from envgit.errors import UnknownRevision
+from envgit.errors import StorageError, UnknownRevision
 from envgit.repo import Repository
 from envgit.status import read_status
 from envgit.transaction import Transaction
@@ -45,8 +45,7 @@ def reset(
         pointer = repo.read_pointer(repo.branch_name(), head.oid) or Pointer(head.oid, None)
         if mode == "hard":
             claim_worktree(repo, transaction, pointer)
-        status = read_status(repo)
-        changed = len(status.changes) + sum(group.paths for group in status.noise)
+        changed = _count_changes(repo, mode)
         done = None if dry_run else _move(repo, transaction, oid, revision, pointer if mode != "hard" else None)
     return ResetResult(
         branch=repo.branch_name(),
@@ -57,6 +56,16 @@ def reset(
         kept=changed if mode != "hard" else 0,
         operation=done,
     )
+
+
+def _count_changes(repo: Repository, mode: str) -> int:
+    try:
+        status = read_status(repo)
+    except StorageError:
+        if mode != "hard":
+            raise
+        return 0  # the upper directory is damaged: this is the way out
+    return len(status.changes) + sum(group.paths for group in status.noise)
 
 
 def _move(repo: Repository, transaction: Transaction, oid: bytes, revision: str, pointer: Pointer | None) -> int:

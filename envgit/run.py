@@ -17,6 +17,7 @@ from envgit.repo import Repository
 from envgit.sandbox_state import SandboxState, find_live, lock_starts, remove_state, write_state
 from envgit.stack import ensure_plan, find_plan, run_where_ids_are_plain
 from envgit.store import storage
+from envgit.store.pointers import write_pointer
 from envgit.uppers import Upper, copy_root_attributes, create_upper, lock_upper, upper_paths
 from envgit.worktree import Pointer, worktree_name
 
@@ -145,8 +146,6 @@ def _ensure_upper(repo: Repository, pointer: Pointer, plan: Plan) -> tuple[Point
         top = os.fsdecode(repo.cache.layer_path(plan.layers[0])) if plan.layers else None
         upper = create_upper(repo, top)
         pointer = Pointer(pointer.base, upper.id)
-        from envgit.store.recovery import write_pointer
-
         write_pointer(repo.git_dir, worktree_name(repo.branch_name()), pointer.format())
         return pointer, upper
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from envgit import errors
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from envgit.uppers import Upper
 
 _ANCESTORS_TRIED = 64
+_ANCESTORS_TRIED_FOR_SHALLOW = 1024
 
 
 def find_plan(repo: Repository, oid: bytes) -> Plan | None:
@@ -72,31 +73,43 @@ def finish_handover(repo: Repository) -> None:
 
 
 def _materialise(repo: Repository, oid: bytes) -> None:
+    from envgit.layers.cache import MAX_STACK, SHALLOW_STACK
     from envgit.layers.stacking import KnownTree, ensure_stack
     from envgit.snapshot import read_snapshot
 
     cache = prepare_cache(repo)
     snapshot = read_snapshot(repo.objects, oid)
-    candidates = [KnownTree(stack_key(known), known.root) for known in _iter_ancestors(repo, snapshot)]
-    target = KnownTree(stack_key(snapshot), snapshot.root)
-    layers = ensure_stack(cache, target, candidates, repo.reader, monitor=repo.monitor)
+    def known(limit: int, depth: int) -> KnownTree | None:
+        found = _find_ancestor(repo, snapshot, limit, depth)
+        return None if found is None else KnownTree(stack_key(found), found.root)
+
+    nearest = known(_ANCESTORS_TRIED, MAX_STACK + 1)
+    layers = ensure_stack(
+        cache,
+        KnownTree(stack_key(snapshot), snapshot.root),
+        [nearest] if nearest is not None else [],
+        repo.reader,
+        shallow=lambda: known(_ANCESTORS_TRIED_FOR_SHALLOW, SHALLOW_STACK),
+        monitor=repo.monitor,
+    )
     record_plan(repo, snapshot, layers)
 
 
-def _iter_ancestors(repo: Repository, snapshot: Snapshot) -> Iterator[Snapshot]:
-    """Yield the first ancestor that has a stack: the smallest difference to materialise."""
+def _find_ancestor(repo: Repository, snapshot: Snapshot, limit: int, depth: int) -> Snapshot | None:
+    """Return the nearest of `limit` first-parent ancestors that has a stack of at most `depth` layers."""
     from envgit.snapshot import read_snapshot
 
-    for _ in range(_ANCESTORS_TRIED):
+    for _ in range(limit):
         if not snapshot.commit.parents:
-            return
+            break
         try:
             snapshot = read_snapshot(repo.objects, snapshot.commit.parents[0])
         except EnvgitError:
-            return
-        if repo.cache.find_stack(stack_key(snapshot)) is not None:
-            yield snapshot
-            return
+            break
+        stack = repo.cache.find_stack(stack_key(snapshot))
+        if stack is not None and len(stack) <= depth:
+            return snapshot
+    return None
 
 
 def stack_key(snapshot: Snapshot) -> str:
@@ -130,6 +143,7 @@ def adopt_upper(repo: Repository, upper: Upper, base: bytes, new: Snapshot, capt
     Called under the repository's lock, with nothing mounted over the upper directory. Only the cache is at stake: when
     the base's own stack is gone, nothing is done.
     """
+    from envgit.layers.cache import MAX_STACK
     from envgit.layers.handover import adopt
     from envgit.snapshot import read_snapshot
 
@@ -139,7 +153,8 @@ def adopt_upper(repo: Repository, upper: Upper, base: bytes, new: Snapshot, capt
         return
     root_own = repo.reader.read_directory(new.root).own
     name = adopt(cache, os.fsencode(upper.upper), captured, root_own, stack_key(new), below)
-    record_plan(repo, new, (name, *below))
+    if len(below) < MAX_STACK:  # else the next run flattens the stack, and records the plan then
+        record_plan(repo, new, (name, *below))
 
 
 def run_where_ids_are_plain(repo: Repository, work: Callable[[], None]) -> None:

@@ -21,14 +21,8 @@ from envgit.store.lock import WAIT_SECONDS, RepositoryLock
 from envgit.store.object_store import ObjectStore
 from envgit.store.objects import Signature
 from envgit.store.operations import Operation, escape_word
-from envgit.store.recovery import (
-    read_pointer,
-    recover,
-    release_locks,
-    take_locks,
-    write_pointer,
-    write_reflogs,
-)
+from envgit.store.pointers import read_pointer, write_pointer
+from envgit.store.recovery import recover, release_locks, take_locks, write_reflogs
 from envgit.store.refs import Head, RefStore, check_ref_name
 
 KEPT_PREFIX = "refs/envgit/kept/"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
-from envgit.errors import Conflict, NegativeAnswer, UnknownRevision
+from envgit.errors import Conflict, NegativeAnswer, StorageError, UnknownRevision
 from envgit.repo import BRANCH_PREFIX, Repository, hex_or_none
+from envgit.status import is_dirty
 from envgit.store.operations import Operation, iter_operations, read_operation
 from envgit.transaction import KEPT_PREFIX, Transaction
-from envgit.uppers import claim_worktree, has_changes
+from envgit.uppers import claim_worktree
 from envgit.worktree import branch_of_worktree, parse_pointer, worktree_name
 
 
@@ -114,6 +116,8 @@ def _set_aside(repo: Repository, transaction: Transaction, restored: dict[str, s
         if current is None or current.upper is None or current.upper in kept:
             continue
         claim_worktree(repo, transaction, current)
-        if has_changes(repo, current, current.base):
-            branch = branch_of_worktree(name) or "the detached HEAD"
-            repo.monitor.warn(f"the uncommitted changes of {branch} are set aside; envgit undo brings them back")
+        branch = branch_of_worktree(name)
+        with suppress(StorageError):  # a damaged upper directory has nothing to bring back
+            if is_dirty(repo, branch, current.base):
+                who = branch or "the detached HEAD"
+                repo.monitor.warn(f"the uncommitted changes of {who} are set aside; envgit undo brings them back")

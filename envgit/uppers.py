@@ -51,6 +51,7 @@ def create_upper(repo: Repository, top_layer: str | None = None) -> Upper:
             os.chown(path, repo.disk_ids.to_disk(0), repo.disk_ids.to_disk(0))
     if top_layer is not None:
         copy_root_attributes(repo, top_layer, found.upper)
+    storage.reach("upper-lock")
     os.close(os.open(found.lock, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     folder = os.path.dirname(found.upper)
     for path in (folder, os.path.dirname(folder)):  # before a pointer names it

@@ -15,6 +15,7 @@ from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 BUSYBOX = Path("/bin/busybox")
+TIMEOUT_SECONDS = 120
 APPLETS = """
     cat chmod chown cp dd echo env false find grep head hostname id ip kill ln ls mkdir mkfifo mknod mount mv ps pwd
     readlink rm rmdir sed seq sh sleep sort stat sync tail tee test touch tr true tty umount uname wc which whoami
@@ -133,7 +134,6 @@ def run_envgit(
     status: int | None = 0,
     stdin: bytes = b"",
     launcher: Sequence[str] = (),
-    timeout: float = 120,
     **variables: str,
 ) -> Done:
     """Run the command line in its own process. Fails on another exit status than `status` and on any traceback."""
@@ -143,7 +143,7 @@ def run_envgit(
         env=command_environment(variables),
         input=stdin,
         capture_output=True,
-        timeout=timeout,
+        timeout=TIMEOUT_SECONDS,
         check=False,
     )
     out, err = (text.decode("utf-8", "surrogateescape") for text in (done.stdout, done.stderr))
@@ -224,6 +224,8 @@ def remove(path: Path) -> None:
     if path.is_symlink() or not path.is_dir():
         path.unlink()
         return
+    if os.geteuid():  # overlayfs leaves a closed folder in each work directory
+        subprocess.run(["chmod", "-R", "u+rwX", "--", str(path)], capture_output=True, check=False)
     done = subprocess.run(["rm", "-rf", "--", str(path)], capture_output=True, check=False)
     if done.returncode and os.geteuid():
         whole = ("unshare", "--user", "--map-auto", "--map-root-user", "rm", "-rf", "--", str(path))

@@ -21,7 +21,7 @@ from envgit.store.operations import (
     parse_operation,
     read_operation,
 )
-from envgit.store.recovery import read_pointer
+from envgit.store.pointers import read_pointer
 from envgit.store.reflog import read_reflog
 from envgit.store.repository import GitRepository, create_bare
 from envgit.transaction import KEPT_PREFIX, Transaction

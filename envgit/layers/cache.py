@@ -22,6 +22,9 @@ from envgit.model import DiskIds
 MAX_STACK = 32
 """A failed lookup goes through every layer; deeper stacks are flattened."""
 
+SHALLOW_STACK = 8
+"""What a flattened stack may keep below its new layer: so the work follows what changed since, not the environment."""
+
 _BOOT_ID = b"/proc/sys/kernel/random/boot_id"
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -67,6 +70,7 @@ class LayerCache:
         To be called under the repository's lock, after `handover.recover`.
         """
         for name in (b"stacks", b"plans"):
+            self.reach("cache-folder")
             os.makedirs(self.folder + b"/" + name, mode=0o700, exist_ok=True)
         expected = self._signature()
         found = _read(self.folder + b"/ids")

@@ -26,13 +26,15 @@ def ensure_stack(
     candidates: Sequence[KnownTree],
     reader: TreeReader,
     *,
+    shallow: Callable[[], KnownTree | None] = lambda: None,
     monitor: Monitor | None = None,
     sync: Callable[[int], None] | None = None,
 ) -> tuple[str, ...]:
     """Return the layers, top first, that show `target`; materialise what is missing.
 
     `candidates`: trees to start from, best (nearest) first; the first that is cached is used. A stack that would
-    grow past MAX_STACK is flattened, sharing its files. `cache.prepare` was called. Raises what `materialise` does.
+    grow past MAX_STACK becomes one layer on the tree that `shallow` returns (one with a stack of at most SHALLOW_STACK),
+    or a whole one; it shares its files with those it replaces. `cache.prepare` was called. Raises what `materialise` does.
     """
     names = cache.find_stack(target.key)
     if names is None:
@@ -46,7 +48,10 @@ def ensure_stack(
         names = (_make_layer(cache, target.root, base, reader, (), monitor, sync), *below)
         cache.record_stack(target.key, names)
     if len(names) > MAX_STACK:
-        names = (_make_layer(cache, target.root, None, reader, names, monitor, sync),)
+        bottom = shallow()
+        stay = cache.find_stack(bottom.key) if bottom is not None else None
+        base = bottom.root if bottom is not None and stay is not None else None
+        names = (_make_layer(cache, target.root, base, reader, names, monitor, sync), *(stay or ()))
         cache.record_stack(target.key, names)
     return names
 

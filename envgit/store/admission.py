@@ -25,7 +25,8 @@ def check_repository(git_dir: str, *, trusted_uids: Collection[int] = ()) -> Non
     except (FileNotFoundError, NotADirectoryError):
         raise NotARepository(f"{git_dir} is not an envgit repository", hint="create one with 'envgit init'") from None
     except OSError as error:
-        raise StorageError(f"cannot open {git_dir}: {error.strerror}") from error
+        hint = "check who owns it; a repository belongs to the user that created it"
+        raise StorageError(f"cannot open {git_dir}: {error.strerror}", hint=hint) from error
     if status.st_uid != os.geteuid() and status.st_uid not in trusted_uids:
         raise UnsupportedRepository(
             f"{git_dir} belongs to user {status.st_uid}, not to you (user {os.geteuid()})",

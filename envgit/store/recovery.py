@@ -12,6 +12,7 @@ from envgit.store import operations, storage
 from envgit.store.objects import ZERO_OID, Signature
 from envgit.store.operations import Operation
 from envgit.store.pack_writer import remove_leftovers
+from envgit.store.pointers import read_pointer, write_pointer
 from envgit.store.reflog import ReflogEntry, append_entry, is_logged, last_new
 from envgit.store.refs import DELETION, RefLock, RefStore, head_content
 
@@ -41,27 +42,6 @@ def release_locks(locks: list[RefLock]) -> None:
     """Release what was not committed."""
     for held in locks:
         held.release()
-
-
-def write_pointer(git_dir: str, name: str, word: str | None) -> None:
-    """Set the pointer of a worktree, durably."""
-    folder = f"{git_dir}/checkouts/{name}"
-    if word is None:
-        if storage.unlink(folder + "/base", step="worktree-unlink"):
-            storage.sync_directory(folder, step="worktree-folder-sync")
-        return
-    if storage.make_directory(folder, step="worktree-folder", parents=True):
-        storage.sync_directory(git_dir + "/checkouts", step="worktree-folder-sync")
-    storage.write_file(folder + "/base", os.fsencode(word) + b"\n", step="worktree-write", scratch=git_dir)
-
-
-def read_pointer(git_dir: str, name: str) -> str | None:
-    """Return the pointer of a worktree, None without."""
-    try:
-        with open(f"{git_dir}/checkouts/{name}/base", "rb") as file:
-            return os.fsdecode(file.read().strip()) or None
-    except (FileNotFoundError, NotADirectoryError):
-        return None
 
 
 def write_reflogs(refs: RefStore, operation: Operation, who: Signature, message: bytes, old_head: bytes | None) -> None:
@@ -122,12 +102,16 @@ def _redo(refs: RefStore, operation: Operation) -> None:
     message = os.fsencode(" ".join(operation.command))
     for name, old, new in sorted(operation.refs, key=lambda change: (change[2] is not None, change[0])):
         current = refs.resolve(name)
+        if current is None is new:
+            storage.unlink(f"{git_dir}/logs/{name}", step="recover-reflog")
         if current == old:
             try:
                 refs.update(name, new, old)
             except RefMoved:
                 continue
             current = new
+        if current is None and new is None:
+            refs.forget(name)
         if current == new is not None and is_logged(name) and last_new(git_dir, name) != new:
             append_entry(git_dir, name, ReflogEntry(old or ZERO_OID, new, who, message))
     if operation.head is not None:

@@ -91,7 +91,9 @@ class RefStore:
             raise CorruptObject("the repository has no HEAD")
         if isinstance(value, str):
             if not is_ref_name(value):
-                raise CorruptObject(f"HEAD names {value!r}, which is no ref", hint="git symbolic-ref HEAD refs/heads/main")
+                raise CorruptObject(
+                    f"HEAD names {value!r}, which is no ref", hint="git symbolic-ref HEAD refs/heads/main"
+                )
             return Head(value, self.resolve(value))
         return Head(None, value)
 
@@ -241,10 +243,16 @@ class RefStore:
         folder = os.path.dirname(path)
         if not os.path.isdir(path) and storage.unlink(path, step="ref-unlink"):
             storage.sync_directory(folder, step="ref-folder-sync")
-        storage.unlink(f"{self.git_dir}/logs/{name}", step="reflog-unlink")
-        storage.unlink(lock_path, step="ref-unlock")
-        for start in (folder, f"{self.git_dir}/logs/{name}".rpartition("/")[0]):
-            self._prune_above(start)
+        self.forget(name, lock_path)
+
+    def forget(self, name: str, lock_path: str | None = None) -> None:
+        """Remove what a deleted ref leaves: its reflog, then its lock, and folders that it alone needed. Safe to repeat."""
+        log = f"{self.git_dir}/logs/{name}"
+        storage.unlink(log, step="reflog-unlink")
+        if lock_path is not None:
+            storage.unlink(lock_path, step="ref-unlock")
+        for path in (f"{self.git_dir}/{name}", log):
+            self._prune_above(os.path.dirname(path))
 
     def _prune_above(self, folder: str) -> None:
         """Remove folders that a deletion emptied, up to refs/heads and its like."""

@@ -24,7 +24,7 @@ class Background:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(line.encode() + b"\necho __end__ $?\n")
         self.process.stdin.flush()
-        said = []
+        said: list[str] = []
         while True:
             answer = self.process.stdout.readline().decode()
             assert answer, f"the shell ended after {line!r}: {said}"

@@ -55,11 +55,11 @@ def test_old_repositories_are_read(old: Lab, tmp_path: Path) -> None:
     for steps, name in enumerate(reversed(make.INPUTS)):
         archive = tmp_path / f"{name}.tar"
         old("export", f"main~{steps}", f"tar:{archive}")
-        command = ["tar", "--compare", "--numeric-owner", "--warning=no-unknown-keyword", "-f", archive]
+        command = ["tar", "--compare", "--numeric-owner", "--warning=no-unknown-keyword", "-f", str(archive)]
         folder = tmp_path / name
         old("export", f"main~{steps}", f"dir:{folder}", status=None)
         if name != "kinds":  # its owners and devices are root's to make
-            done = subprocess.run([*command, "-C", folder], capture_output=True, check=False)
+            done = subprocess.run([*command, "-C", str(folder)], capture_output=True, check=False)
             said = (done.stdout + done.stderr).decode(errors="replace").splitlines()
             assert [line for line in said if "id differs" not in line] == []
         run_envgit("init", f"again-{name}", "--from", f"tar:{archive}", cwd=tmp_path)

@@ -104,9 +104,10 @@ def build(folder: Path) -> Path:
 
 def tidy_for_copy(project: Path) -> None:
     """Remove overlayfs's scratch folders: only root could copy them."""
-    for found in (project / ".envgit/uppers").glob("*/work/*"):
-        found.chmod(0o700)
-        found.rmdir()
+    for place in ("uppers", "sandboxes"):
+        for found in (project / ".envgit" / place).glob("*/work/*"):
+            found.chmod(0o700)
+            shutil.rmtree(found)
 
 
 def copy(project: Path, target: Path) -> Path:
@@ -117,6 +118,7 @@ def copy(project: Path, target: Path) -> Path:
 
 def remove(project: Path) -> None:
     """Remove a copy."""
+    tidy_for_copy(project)
     shutil.rmtree(project)
 
 

@@ -60,7 +60,7 @@ class Node:
 
 
 def _node(kind: str, modes: st.SearchStrategy[int], **more: st.SearchStrategy[object]) -> st.SearchStrategy[Node]:
-    return st.builds(Node, kind=st.just(kind), mode=modes, owner=st.tuples(owners, owners), mtime_ns=times, **more)  # type: ignore[arg-type]
+    return st.builds(Node, kind=st.just(kind), mode=modes, owner=st.tuples(owners, owners), mtime_ns=times, **more)
 
 
 _xattrs = attributes.map(lambda values: tuple(sorted(values.items())))

