@@ -158,10 +158,8 @@ def _write(
 ) -> bytes:
     """Write the commit; an amended one takes the tip's parents, author and (without a new one) message."""
     author, committer = signatures
-    if message is None:
-        text = tip.commit.message if amend else b""
-    else:
-        text = message.encode("utf-8", "surrogateescape")
+    kept = tip.commit.message if amend else b""
+    text = kept if message is None else message.encode("utf-8", "surrogateescape")
     if not strip_trailers(text).strip():
         raise Conflict("the commit message is empty; nothing was committed", hint="envgit commit -m MESSAGE")
     if amend and author is None:

@@ -51,7 +51,7 @@ def export_revision(
 
 def _write_file(repo: Repository, root: DirectoryRef, path: str, compression: Compression) -> int:
     try:
-        file = open(path, "xb")
+        file = open(path, "xb")  # noqa: SIM115
     except FileExistsError as error:
         raise Conflict(f"{path} exists already", hint="remove it first, or choose another name") from error
     try:

@@ -79,11 +79,7 @@ def _trailer(message: bytes, key: bytes) -> bytes | None:
 
 def strip_trailers(message: bytes) -> bytes:
     """Return the message without envgit's own trailers, as the user wrote it."""
-    lines = [
-        line
-        for line in message.split(b"\n")
-        if not (line.startswith(_ROOT_TRAILER) or line.startswith(_CONFIG_TRAILER))
-    ]
+    lines = [line for line in message.split(b"\n") if not line.startswith((_ROOT_TRAILER, _CONFIG_TRAILER))]
     return b"\n".join(lines).strip(b"\n") + b"\n"
 
 

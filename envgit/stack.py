@@ -79,6 +79,7 @@ def _materialise(repo: Repository, oid: bytes) -> None:
 
     cache = prepare_cache(repo)
     snapshot = read_snapshot(repo.objects, oid)
+
     def known(limit: int, depth: int) -> KnownTree | None:
         found = _find_ancestor(repo, snapshot, limit, depth)
         return None if found is None else KnownTree(stack_key(found), found.root)

@@ -101,7 +101,13 @@ def sleeping(lab: Lab) -> Callable[[], subprocess.Popen[bytes]]:
 
 @pytest.mark.parametrize(
     "words",
-    [("reset", "--hard"), ("restore", "/etc/x"), ("import", "--from", "dir:{root}"), ("branch", "-D", "topic"), ("undo",)],
+    [
+        ("reset", "--hard"),
+        ("restore", "/etc/x"),
+        ("import", "--from", "dir:{root}"),
+        ("branch", "-D", "topic"),
+        ("undo",),
+    ],
 )
 def test_nothing_takes_a_worktree_from_a_running_sandbox(
     lab: Lab, words: tuple[str, ...], sleeping: Callable[[], subprocess.Popen[bytes]], small_root: Path

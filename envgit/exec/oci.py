@@ -36,7 +36,9 @@ def to_oci(spec: SandboxSpec, identity: Identity, root_path: bytes) -> dict[str,
             "env": [os.fsdecode(name + b"=" + value) for name, value in environment.items()],
             "cwd": os.fsdecode(spec.cwd or b"/"),
             "capabilities": {"bounding": names, "effective": held, "permitted": held, "inheritable": [], "ambient": []},
-            "rlimits": [{"type": f"RLIMIT_{_RLIMITS[n]}", "soft": soft, "hard": hard} for n, soft, hard in spec.rlimits],
+            "rlimits": [
+                {"type": f"RLIMIT_{_RLIMITS[n]}", "soft": soft, "hard": hard} for n, soft, hard in spec.rlimits
+            ],
             "noNewPrivileges": spec.no_new_privileges,
         },
         "root": {"path": os.fsdecode(root_path), "readonly": spec.readonly_root},

@@ -87,7 +87,9 @@ def _probe_namespaces() -> Finding:
 def _probe_mapping() -> Finding:
     idmap = choose_idmap()
     failure = _attempt(linux.CLONE_NEWUSER, idmap, lambda: None)
-    return Finding("id map", not failure, failure or f"{idmap.kind} map accepted", "" if not failure else "cat /etc/subuid")
+    return Finding(
+        "id map", not failure, failure or f"{idmap.kind} map accepted", "" if not failure else "cat /etc/subuid"
+    )
 
 
 def _probe_overlay() -> Finding:

@@ -75,7 +75,13 @@ class MountOverlay:
         fsconfig is no way: a value has 255 bytes at most. mount(2) needs a place by name, so a tmpfs of this namespace, which
         goes with the old root, lends one.
         """
-        options = [b"lowerdir=" + b":".join(lowers), b"upperdir=" + upper, b"workdir=" + work, b"index=off", b"userxattr"]
+        options = [
+            b"lowerdir=" + b":".join(lowers),
+            b"upperdir=" + upper,
+            b"workdir=" + work,
+            b"index=off",
+            b"userxattr",
+        ]
         data = b",".join(options + [b"volatile"] * self.volatile)
         staging = new_filesystem(b"tmpfs", ((b"mode", b"0700"),), ROOT_ATTRIBUTES)
         slash = os.open(b"/", os.O_PATH | os.O_CLOEXEC)

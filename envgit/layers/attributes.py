@@ -42,9 +42,7 @@ def list_xattrs_at(dir_fd: int, name: bytes) -> tuple[bytes, list[str]]:
         return path, []
 
 
-def read_xattrs(
-    target: int | bytes, names: list[str], disk_ids: DiskIds, recorded: Xattrs
-) -> Xattrs:
+def read_xattrs(target: int | bytes, names: list[str], disk_ids: DiskIds, recorded: Xattrs) -> Xattrs:
     """Return the attributes that the format stores of an inode with the attribute `names`.
 
     `target` is a descriptor, or a path whose last name is not followed. `recorded`: see the module's text.

@@ -140,9 +140,7 @@ class _Capture:
                 merged[name] = child
         return self.writer.put_directory(frame.own, [merged[name] for name in sorted(merged)], links)
 
-    def list_directory(
-        self, name: bytes, path: bytes, base_ref: DirectoryRef | None, parent: _Frame | None
-    ) -> _Frame:
+    def list_directory(self, name: bytes, path: bytes, base_ref: DirectoryRef | None, parent: _Frame | None) -> _Frame:
         fd = self.descent.fd
         base = self.reader.read_directory(base_ref) if base_ref is not None else None
         frame = _Frame(name, path + b"/" if path else b"", base, base_ref)
@@ -191,9 +189,7 @@ class _Capture:
         """Account for one name in the upper directory."""
         path = frame.path + name
         is_directory = item.is_dir(follow_symlinks=False)
-        if old is None and (
-            frame.ignored or self.ignore.is_volatile(path) or self.ignore.matches(path, is_directory)
-        ):
+        if old is None and (frame.ignored or self.ignore.is_volatile(path) or self.ignore.matches(path, is_directory)):
             self.hold_back(frame, path, self.ignored)
             return
         if is_directory:

@@ -40,8 +40,15 @@ def read_open(name: bytes, fd: int, status: os.stat_result, disk_ids: DiskIds, r
         return Entry(name, "d", mode & 0o7777, uid, gid, status.st_mtime_ns, xattrs=xattrs)
     size = status.st_size
     return Entry(
-        name, "f", mode & 0o7777, uid, gid, status.st_mtime_ns, size,
-        sparse=size > 0 and has_hole(fd, size), xattrs=xattrs,
+        name,
+        "f",
+        mode & 0o7777,
+        uid,
+        gid,
+        status.st_mtime_ns,
+        size,
+        sparse=size > 0 and has_hole(fd, size),
+        xattrs=xattrs,
     )
 
 
@@ -57,9 +64,7 @@ def read_closed(name: bytes, dir_fd: int, status: os.stat_result, disk_ids: Disk
         target = os.readlink(name, dir_fd=dir_fd)
         return Entry(name, "l", 0, uid, gid, status.st_mtime_ns, target=target, xattrs=xattrs)
     device = None if kind == "p" else (os.major(status.st_rdev), os.minor(status.st_rdev))
-    return Entry(
-        name, kind, status.st_mode & 0o7777, uid, gid, status.st_mtime_ns, device=device, xattrs=xattrs
-    )
+    return Entry(name, kind, status.st_mode & 0o7777, uid, gid, status.st_mtime_ns, device=device, xattrs=xattrs)
 
 
 def has_hole(fd: int, size: int) -> bool:

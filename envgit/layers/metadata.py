@@ -92,7 +92,12 @@ def parse_directory(data: bytes) -> ParsedDirectory:
                 raise ValueError("links")
             rest = rest[1:]
         own = Entry(
-            b".", "d", int(fields[1], 8), int(fields[2]), int(fields[3]), int(fields[4]),
+            b".",
+            "d",
+            int(fields[1], 8),
+            int(fields[2]),
+            int(fields[3]),
+            int(fields[4]),
             xattrs=_parse_xattrs(rest) if rest else (),
         )
         entries = [_parse_entry(line) for line in lines[2:-1]]
@@ -147,7 +152,6 @@ def _octal(match: re.Match[bytes]) -> bytes:
     return b"\\%03o" % match[0][0]
 
 
-
 def _format_entry(entry: Entry) -> bytes:
     name, kind, mode, uid, gid, mtime_ns, size, sha256, target, device, sparse, xattrs = entry
     if not 0 < len(name) <= NAME_MAX_BYTES or b"/" in name or b"\0" in name or name in (b".", b".."):
@@ -194,8 +198,18 @@ def _parse_entry(line: bytes) -> Entry:
         if sparse:
             rest = rest[1:]
         return Entry(
-            name, "f", int(fields[2], 8), int(fields[3]), int(fields[4]), int(fields[5]), int(fields[6]),
-            bytes.fromhex(fields[7].decode("ascii")), b"", None, sparse, _parse_xattrs(rest) if rest else (),
+            name,
+            "f",
+            int(fields[2], 8),
+            int(fields[3]),
+            int(fields[4]),
+            int(fields[5]),
+            int(fields[6]),
+            bytes.fromhex(fields[7].decode("ascii")),
+            b"",
+            None,
+            sparse,
+            _parse_xattrs(rest) if rest else (),
         )
     if kind == b"d":
         if len(fields) != 3:
@@ -203,8 +217,14 @@ def _parse_entry(line: bytes) -> Entry:
         return Entry(name, "d", sha256=bytes.fromhex(fields[2].decode("ascii")))
     if kind == b"l":
         return Entry(
-            name, "l", 0, int(fields[2]), int(fields[3]), int(fields[4]),
-            target=unescape(fields[5]), xattrs=_parse_xattrs(fields[6:]),
+            name,
+            "l",
+            0,
+            int(fields[2]),
+            int(fields[3]),
+            int(fields[4]),
+            target=unescape(fields[5]),
+            xattrs=_parse_xattrs(fields[6:]),
         )
     mode, uid, gid, mtime_ns = int(fields[2], 8), int(fields[3]), int(fields[4]), int(fields[5])
     if kind == b"p":
@@ -212,8 +232,14 @@ def _parse_entry(line: bytes) -> Entry:
     if kind in (b"c", b"b"):
         major, _, minor = fields[6].partition(b":")
         return Entry(
-            name, "c" if kind == b"c" else "b", mode, uid, gid, mtime_ns,
-            device=(int(major), int(minor)), xattrs=_parse_xattrs(fields[7:]),
+            name,
+            "c" if kind == b"c" else "b",
+            mode,
+            uid,
+            gid,
+            mtime_ns,
+            device=(int(major), int(minor)),
+            xattrs=_parse_xattrs(fields[7:]),
         )
     raise ValueError("unknown type")
 

@@ -42,10 +42,8 @@ def encode_entry_name(name: bytes) -> bytes:
 
 def decode_entry_name(stored: bytes) -> bytes:
     """Return the file name of a git tree entry name; raises CorruptObject when it is not an encoding."""
-    if stored[:1] == b"%":
-        name = stored[1:].replace(b"%5c", b"\\").replace(b"%25", b"%")
-    else:
-        name = stored
+    escaped = stored[:1] == b"%"
+    name = stored[1:].replace(b"%5c", b"\\").replace(b"%25", b"%") if escaped else stored
     try:
         canonical = encode_entry_name(name)
     except InvalidName as error:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from envgit.errors import Conflict
 from envgit.store import storage
-from envgit.store.lock import RepositoryLock
 from envgit.store.admission import FORMAT_FEATURE
 from envgit.store.admission import check_repository as check_repository
+from envgit.store.lock import RepositoryLock
 from envgit.store.object_store import ObjectStore
 from envgit.store.ref_names import check_branch_name
 from envgit.store.refs import RefStore

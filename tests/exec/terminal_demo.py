@@ -6,7 +6,7 @@ from pathlib import Path
 
 from envgit.exec import idmap, runner
 from envgit.exec.spec import OverlayRoot, SandboxSpec
-from tests.exec.conftest import own, make_root
+from tests.exec.conftest import make_root, own
 
 with tempfile.TemporaryDirectory() as name:
     base = Path(name)

@@ -41,7 +41,9 @@ def test_tree_namespace_chowns_what_the_map_holds(tmp_path: Path) -> None:
     assert idmap.run_in_tree_namespace(chosen, work) == 42
 
 
-def test_single_id_sandbox(make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+def test_single_id_sandbox(
+    make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """The same as a user without newuidmap has; root cannot have it, its layers belong to the range."""
     if os.geteuid() == 0:
         return

@@ -39,7 +39,9 @@ def test_status_passes_through(make_spec: MakeSpec) -> None:
 def test_posture(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
     leak = os.open("/", os.O_RDONLY)
     os.set_inheritable(leak, True)
-    text = output(capfd, make_spec("sh", "-c", "ls /proc/1/fd; grep -E '^(Cap|NoNew|Sig[BI])' /proc/self/status; env; pwd"))
+    text = output(
+        capfd, make_spec("sh", "-c", "ls /proc/1/fd; grep -E '^(Cap|NoNew|Sig[BI])' /proc/self/status; env; pwd")
+    )
     os.close(leak)
     assert text.split("\n")[:3] == ["0", "1", "2"]
     for line in (
@@ -123,7 +125,9 @@ def test_many_layers_on_kernels_without_lowerdir_plus(
         return call(name, *arguments)
 
     monkeypatch.setattr(linux, "_call", old_kernel)
-    spec = make_spec("sh", "-c", "set -- /layers/*; echo $#; touch /new && ls /new; grep -c staging /proc/self/mountinfo")
+    spec = make_spec(
+        "sh", "-c", "set -- /layers/*; echo $#; touch /new && ls /new; grep -c staging /proc/self/mountinfo"
+    )
     layers = []
     for number in range(100):
         folder = tmp_path / f"a-layer-with-a-long-name-{number}"
@@ -175,7 +179,9 @@ def test_volumes(make_spec: MakeSpec, tmp_path: Path, capfd: pytest.CaptureFixtu
     source.mkdir()
     (source / "in").write_text("hello\n")
     mounts = (Mount("bind", b"/srv/data", os.fsencode(source)), Mount("bind", b"/ro", os.fsencode(source), True))
-    spec = make_spec("sh", "-c", "cat /ro/in; echo x > /srv/data/out; echo y > /ro/no; ls -ln /srv/data/in", mounts=mounts)
+    spec = make_spec(
+        "sh", "-c", "cat /ro/in; echo x > /srv/data/out; echo y > /ro/no; ls -ln /srv/data/in", mounts=mounts
+    )
     text = output(capfd, spec)
     assert text.startswith("hello\n") and text.split()[3:5] == ["0", "0"]
     assert (source / "out").stat().st_uid == os.getuid() and not (source / "no").exists()
@@ -186,7 +192,11 @@ def test_volumes(make_spec: MakeSpec, tmp_path: Path, capfd: pytest.CaptureFixtu
         with pytest.raises(SandboxError, match="refused"):
             runner.run(make_spec("true", mounts=(Mount("bind", b"/x", path),)))
     with pytest.raises(SandboxError, match="refused"):
-        runner.run(make_spec("true", mounts=(Mount("bind", b"/x", os.fsencode(source)),), forbidden_sources=(os.fsencode(source),)))
+        runner.run(
+            make_spec(
+                "true", mounts=(Mount("bind", b"/x", os.fsencode(source)),), forbidden_sources=(os.fsencode(source),)
+            )
+        )
 
 
 def test_join_sees_the_same_root_in_other_namespaces(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
@@ -196,7 +206,9 @@ def test_join_sees_the_same_root_in_other_namespaces(make_spec: MakeSpec, capfd:
         with pytest.raises(SandboxError, match="gone"):
             runner.run(make_spec("true", root=LiveRoot(pid, start + 1)))
         join = LiveRoot(pid, start)
-        wait = "while [ ! -e /tmp/first ]; do sleep 0.01; done; cat /tmp/first; echo $$; ls /proc/1/fd; touch /tmp/second"
+        wait = (
+            "while [ ! -e /tmp/first ]; do sleep 0.01; done; cat /tmp/first; echo $$; ls /proc/1/fd; touch /tmp/second"
+        )
         assert output(capfd, make_spec("sh", "-c", wait, root=join)) == "one\n1\n0\n1\n2\n"
     finally:
         status = os.waitstatus_to_exitcode(os.waitpid(first, 0)[1])
@@ -225,7 +237,12 @@ def test_signals(make_spec: MakeSpec, number: signal.Signals) -> None:
         threading.Timer(0.15, os.kill, (os.getpid(), number)).start()
 
     assert runner.run(make_spec("sleep", "30"), on_started=send) == 128 + number
-    assert runner.run(make_spec("sh", "-c", f"trap 'exit 9' {number.value}; while :; do sleep 0.02; done"), on_started=send) == 9
+    assert (
+        runner.run(
+            make_spec("sh", "-c", f"trap 'exit 9' {number.value}; while :; do sleep 0.02; done"), on_started=send
+        )
+        == 9
+    )
 
 
 def test_killed_monitor_leaves_nothing(make_spec: MakeSpec) -> None:

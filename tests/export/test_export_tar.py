@@ -44,9 +44,7 @@ def export(store: MemoryStore, imported: Imported, compression: Compression = "n
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", "zstd", "xz"])
-def test_import_of_an_export_is_the_same_tree(
-    compression: Compression, stored: tuple[MemoryStore, Imported]
-) -> None:
+def test_import_of_an_export_is_the_same_tree(compression: Compression, stored: tuple[MemoryStore, Imported]) -> None:
     store, imported = stored
     data = export(store, imported, compression)
     assert data == export(store, imported, compression)

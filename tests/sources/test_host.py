@@ -125,10 +125,14 @@ def make_machine(root: Path) -> None:
         "Package: unrelated\nStatus: install ok installed\nArchitecture: amd64\n\n"
         "Package: removed\nStatus: deinstall ok config-files\nArchitecture: amd64\n"
     )
-    (info / "dpkg.list").write_text("/.\n/bin\n/bin/dash\n/bin/sh\n/usr\n/usr/bin/dpkg\n/etc/kept.conf\n/etc/changed.conf\n")
+    (info / "dpkg.list").write_text(
+        "/.\n/bin\n/bin/dash\n/bin/sh\n/usr\n/usr/bin/dpkg\n/etc/kept.conf\n/etc/changed.conf\n"
+    )
     (info / "tool.list").write_text("/usr/bin/tool\n/usr/bin/patched\n/usr/bin/absent\n")
     (info / "tool.md5sums").write_text(f"{md5(b'pristine')}  usr/bin/patched\n{md5(b'original')}  usr/bin/tool\n")
-    (info / "base-passwd.list").write_text("/usr/share/base-passwd/passwd.master\n/usr/share/base-passwd/group.master\n")
+    (info / "base-passwd.list").write_text(
+        "/usr/share/base-passwd/passwd.master\n/usr/share/base-passwd/group.master\n"
+    )
     (info / "unrelated.list").write_text("/usr/bin/unrelated\n")
     (root / "var/lib/dpkg/diversions").write_text("/usr/bin/tool\n/usr/bin/tool.distrib\nunrelated\n")
 

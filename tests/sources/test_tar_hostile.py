@@ -112,9 +112,7 @@ HOSTILE: dict[str, bytes] = {
     "sparse-0.1-no-size": pax((b"GNU.sparse.map", b"0,512")) + file(b"s", bytes(512)),
     "sparse-0.1-huge": sparse_01(b"0,512", b"9999999999999", bytes(512)),
     "sparse-0.1-many": sparse_01(b",".join(b"%d,0" % i for i in range(100)), b"4096", b""),
-    "sparse-0.0-odd": pax(
-        (b"GNU.sparse.size", b"4096"), (b"GNU.sparse.numblocks", b"1"), (b"GNU.sparse.offset", b"0")
-    )
+    "sparse-0.0-odd": pax((b"GNU.sparse.size", b"4096"), (b"GNU.sparse.numblocks", b"1"), (b"GNU.sparse.offset", b"0"))
     + file(b"s", bytes(512)),
     "sparse-1.0-endless": sparse_10(b"9" * 600, b"4096"),
     "sparse-1.0-many": sparse_10(b"100000\n", b"4096"),

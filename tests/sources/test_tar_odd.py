@@ -43,7 +43,9 @@ def test_a_directory_takes_its_last_attributes_and_keeps_its_children() -> None:
 
 
 def test_hard_links_also_to_symbolic_links_and_with_a_size() -> None:
-    archive = file(b"f", b"x") + header(b"g", b"1", 1, b"./f") + header(b"l", b"2", link=b"f") + header(b"m", b"1", link=b"l")
+    archive = (
+        file(b"f", b"x") + header(b"g", b"1", 1, b"./f") + header(b"l", b"2", link=b"f") + header(b"m", b"1", link=b"l")
+    )
     paths, imported, *_ = read(archive + END)
     assert imported.links == ((b"f", b"g"), (b"l", b"m"))
     assert paths[b"m"].target == b"f"

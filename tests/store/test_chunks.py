@@ -69,9 +69,7 @@ def test_an_edit_rewrites_kilobytes(edit: str) -> None:
         return oid
 
     def store(data: bytes) -> bytes:
-        return put_chunk_tree(
-            [data], lambda blob: put("blob", blob), lambda entries: put("tree", encode_tree(entries))
-        )
+        return put_chunk_tree([data], lambda blob: put("blob", blob), lambda entries: put("tree", encode_tree(entries)))
 
     before = store(old)
     stored = 0

@@ -15,7 +15,19 @@ from envgit.store.repository import GitRepository
 
 from .conftest import assert_fsck_silent
 
-PLAIN = (b"motd", b".github", b".gitkeep", b".gitlab-ci.yml", b"git", b"gitignore", b"a%b", b"a~1", b"\xff\xfe", b" ", b"x.git")
+PLAIN = (
+    b"motd",
+    b".github",
+    b".gitkeep",
+    b".gitlab-ci.yml",
+    b"git",
+    b"gitignore",
+    b"a%b",
+    b"a~1",
+    b"\xff\xfe",
+    b" ",
+    b"x.git",
+)
 ESCAPED = (
     b".git",
     b".GIT",
@@ -47,7 +59,24 @@ names = st.one_of(
     st.binary(min_size=1, max_size=12),
     st.sampled_from(PLAIN + ESCAPED),
     st.lists(
-        st.sampled_from([b".git", b"git", b"~1", b"%", b"\\", b".", b" ", b":", b"modules", b"\xe2\x80\x8d", b"a", b"M", b"5c", b"25"]),
+        st.sampled_from(
+            [
+                b".git",
+                b"git",
+                b"~1",
+                b"%",
+                b"\\",
+                b".",
+                b" ",
+                b":",
+                b"modules",
+                b"\xe2\x80\x8d",
+                b"a",
+                b"M",
+                b"5c",
+                b"25",
+            ]
+        ),
         min_size=1,
         max_size=6,
     ).map(b"".join),
@@ -109,7 +138,9 @@ def test_git_accepts_every_encoded_name(repository: GitRepository) -> None:
     assert_fsck_silent(repository.git_dir)
 
 
-@pytest.mark.parametrize("name", [b".git", b".GIT", b".git ", b"git~1", b".gitmodules", b"gitmod~4", b"gi7eba~1", b"a\\.git"])
+@pytest.mark.parametrize(
+    "name", [b".git", b".GIT", b".git ", b"git~1", b".gitmodules", b"gitmod~4", b"gi7eba~1", b"a\\.git"]
+)
 def test_git_refuses_the_plain_form(repository: GitRepository, name: bytes) -> None:
     """The negative control: unescaped, git complains about each of these."""
     commit_names(repository, [name], b"/etc/passwd", 0o120000)

@@ -54,8 +54,7 @@ def read_diversions(root: str) -> list[Diversion]:
     """Return the diversions on this machine."""
     lines = read_lines(os.path.join(root, _DATABASE, "diversions"))
     return [
-        Diversion(lines[i], lines[i + 1], lines[i + 2].decode("ascii", "replace"))
-        for i in range(0, len(lines) - 2, 3)
+        Diversion(lines[i], lines[i + 1], lines[i + 2].decode("ascii", "replace")) for i in range(0, len(lines) - 2, 3)
     ]
 
 

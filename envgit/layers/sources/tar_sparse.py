@@ -96,9 +96,7 @@ def pax_map(
     return SparseMap(name, numbers, size), 0
 
 
-def _embedded_map(
-    name: bytes, size: int, stored: int, data: ArchiveBytes, limits: TarLimits
-) -> tuple[SparseMap, int]:
+def _embedded_map(name: bytes, size: int, stored: int, data: ArchiveBytes, limits: TarLimits) -> tuple[SparseMap, int]:
     """Read a version 1.0 map: decimal lines at the start of the member's data, padded to whole blocks."""
     numbers: array[int] = array("q")
     count = -1
