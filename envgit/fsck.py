@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from envgit.capturing import Everything, capture_upper
-from envgit.errors import EnvgitError
+from envgit.errors import EnvgitError, RepositoryBusy, StorageError
 from envgit.layers.compare import diff_trees
 from envgit.layers.memory_tree import MemoryTree
 from envgit.model import Change, Child, DirectoryRef
@@ -106,6 +107,20 @@ class _Check:
         if len(entries) != 1:
             self.note(where, CorruptObject(f"the hard links of {os.fsdecode(paths[0])} have different metadata"))
 
+    def check_state(self) -> None:
+        """Check what commands move. What is wrong is looked at again while none is at work: it may just have been moving."""
+        sound = len(self.problems)
+        checks = (self.check_names, self.check_pointers, self.check_operations)
+        for check in checks:
+            check()
+        if len(self.problems) == sound:
+            return
+        with suppress(RepositoryBusy, StorageError), self.repo.lock() as lock:
+            lock.acquire(b"envgit fsck")
+            del self.problems[sound:]
+            for check in checks:
+                check()
+
     def check_names(self) -> None:
         """Find branches that are gone though nobody deleted them: git and envgit remove a branch's reflog with it."""
         head = self.repo.read_head()
@@ -171,9 +186,7 @@ def check_repository(repo: Repository, *, full: bool = True) -> FsckReport:
     for oid in _iter_commits(repo, check):
         check.check_commit(oid)
     repo.monitor.finish()
-    check.check_names()
-    check.check_pointers()
-    check.check_operations()
+    check.check_state()
     layers = _check_layers(repo, check) if full else 0
     return FsckReport(tuple(check.problems), len(check.commits), check.directories, check.files, layers, check.bytes)
 

@@ -127,7 +127,8 @@ def _select(repo: Repository, revisions: Sequence[str], all: bool) -> tuple[list
         from envgit.tag import peel
 
         for prefix in (BRANCH_PREFIX, TAG_PREFIX, "refs/remotes/"):
-            starts += [peel(repo, oid) for _, oid in repo.refs.iter_refs(prefix)]
+            tips = [peel(repo, oid) for _, oid in repo.refs.iter_refs(prefix)]
+            starts += [oid for oid in tips if repo.objects.read(oid)[0] == "commit"]
     if not revisions and not all:
         if repo.read_head().oid is None:
             raise UnknownRevision(

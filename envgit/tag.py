@@ -37,7 +37,8 @@ def list_tags(repo: Repository, pattern: str | None = None) -> tuple[Tag, ...]:
         if pattern is not None and not fnmatchcase(name, pattern):
             continue
         target = peel(repo, oid)
-        tags.append(Tag(name, oid.hex(), target.hex(), read_subject(repo, target)))
+        subject = read_subject(repo, target) if repo.objects.read(target)[0] == "commit" else ""
+        tags.append(Tag(name, oid.hex(), target.hex(), subject))
     return tuple(tags)
 
 

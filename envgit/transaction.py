@@ -163,7 +163,7 @@ class Transaction:
         number = (operations.list_numbers(self._git_dir) or [0])[-1] + 1
         operation = operations.make_operation(
             number,
-            (who.seconds, who.offset.decode()),
+            (int(time.time()), who.offset.decode()),  # not the committer date, which may be any: gc goes by it
             self._command,
             head,
             [(name, old, new) for name, (old, new) in changes.items()],

@@ -33,6 +33,7 @@ def _run(arguments: list[str], session: Session) -> int | None:
             return None
         from envgit.run import RunRequest, run_sandbox
 
+        session.runs_program = True
         return run_sandbox(session.repo, RunRequest(revision[0] if revision else None, tuple(command)))
     if verb == "checkout" and len(words) == 1 and not words[0].startswith("-"):
         from .switching import switch_and_say

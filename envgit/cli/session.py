@@ -26,6 +26,8 @@ WARNINGS_STATUS: Final = 3
 INTERRUPT_STATUS: Final = 130
 BROKEN_PIPE_STATUS: Final = 141
 BUG_STATUS: Final = 2
+RUN_FAILED_STATUS: Final = 125
+_OF_RUNS: Final = (125, 126, 127, INTERRUPT_STATUS)
 USAGE_STATUS: Final = 2
 
 _DISK_HINTS: Final = {
@@ -44,6 +46,7 @@ class Session:
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.environ: Mapping[str, str] = os.environ if environ is None else environ
         self.debug = False
+        self.runs_program = False
         self._color = "auto"
         self._pager = True
         self._repo: Repository | None = None
@@ -155,7 +158,16 @@ class Session:
                 self._screen = before
 
     def fail(self, error: BaseException) -> int:
-        """Say what went wrong and return the exit status for it."""
+        """Say what went wrong and return the exit status for it.
+
+        A command that runs a program keeps 125 for envgit's own failures: every other status can be the program's.
+        """
+        status = self._say_failure(error)
+        if self.runs_program and status not in _OF_RUNS:
+            return RUN_FAILED_STATUS
+        return status
+
+    def _say_failure(self, error: BaseException) -> int:
         self.monitor.clear()
         if isinstance(error, EnvgitError):
             self._say_error(error.message, error.hint)

@@ -220,8 +220,8 @@ def test_run_and_shell(lab: Path) -> None:
     assert envgit("run", "main", "--", "cat", "/etc/motd", cwd=lab).stdout == "hello\n"
     envgit("run", "--", "sh", "-c", "exit 7", cwd=lab, status=7)
     envgit("run", "--", "no-such-program", cwd=lab, status=127)
-    assert "Put -- before the command" in envgit("run", "ls", cwd=lab, status=2).stderr
-    assert "-t needs a terminal" in envgit("run", "-it", "--", "sh", cwd=lab, status=2).stderr
+    assert "Put -- before the command" in envgit("run", "ls", cwd=lab, status=125).stderr
+    assert "-t needs a terminal" in envgit("run", "-it", "--", "sh", cwd=lab, status=125).stderr
     assert envgit("run", "-e", "A=1", "--", "sh", "-c", "echo $A", cwd=lab).stdout == "1\n"
     assert envgit("shell", cwd=lab, stdin=b"echo from $0\n").stdout.startswith("from ")
 

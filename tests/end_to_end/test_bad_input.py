@@ -42,7 +42,7 @@ def test_a_newer_format_is_refused_by_name(lab: Lab) -> None:
     before = requires.read_text()
     requires.write_text(before + "time-travel\n")
     lab.fails("status", status=2, says="'time-travel'", hint="newer envgit")
-    lab.fails("run", "--", "true", status=2, says="'time-travel'", hint="newer envgit")
+    lab.fails("run", "--", "true", status=125, says="'time-travel'", hint="newer envgit")
     requires.write_text(before)
 
 
@@ -74,7 +74,7 @@ def test_unknown_revision_of_a_run(lab: Lab) -> None:
 
 def test_more_generations_than_there_are(lab: Lab) -> None:
     lab.fails("log", "main~7", status=2, says="main~7", hint="")
-    lab.fails("run", "main~7", "--", "true", status=2, says="main~7", hint="")
+    lab.fails("run", "main~7", "--", "true", status=125, says="main~7", hint="")
     lab.fails("show", "main@{17}", status=2, says="17", hint="")
 
 
@@ -169,7 +169,7 @@ def test_programs_that_are_not_there(lab: Lab) -> None:
     assert lab("run", "--", "sh", "-c", "sh -c 'kill -9 $$'; exit $?", status=137).out == ""
     lab.fails("run", "-u", "nobody-here", "--", "true", status=125, says="nobody-here", hint=None)
     lab.fails("run", "-v", "/nonexistent:/x", "--", "true", status=125, says="/nonexistent", hint=None)
-    lab.fails("run", "-v", "data:/x", "--", "true", status=2, says="named volume", hint="./data")
+    lab.fails("run", "-v", "data:/x", "--", "true", status=125, says="named volume", hint="./data")
     lab.fails("run", "-v", f"{lab.git_dir}:/x", "--", "true", status=125, says=".envgit", hint=None)
 
 

@@ -55,6 +55,7 @@ def run_command(
     Exit status: the command's (128+N when signal N ended it); 125 when envgit failed, 126 when the program cannot be
     executed, 127 when there is no such program.
     """
+    ctx.obj.runs_program = True
     revision, command = split_command(words, words_after_dashes(ctx), "run")
     return _run(ctx.obj, revision, command, interactive, tty, entrypoint, options)
 
@@ -69,6 +70,7 @@ def shell_command(ctx: click.Context, /, revision: str | None, **options: Any) -
     The same as `envgit run -it [REV] -- SHELL`, with bash where the environment has it, else sh.
     """
     session: Session = ctx.obj
+    session.runs_program = True
     if words_after_dashes(ctx) is not None:
         raise UsageError("a shell takes no command", hint="use: envgit run -it [REV] -- COMMAND...")
     command = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
