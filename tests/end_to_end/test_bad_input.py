@@ -25,7 +25,7 @@ def test_not_a_repository(tmp_path: Path) -> None:
         ["undo"],
         ["gc"],
     ):
-        done = run_envgit(*words, cwd=tmp_path, status=2)
+        done = run_envgit(*words, cwd=tmp_path, status=125 if words[0] == "run" else 2)
         assert "is not in an envgit repository" in done.err
         assert "envgit init lab --from host" in done.err
         assert done.out == ""
