@@ -16,7 +16,7 @@ def parse_config(data: bytes) -> EnvironmentConfig:
     """Parse config.json; raises CorruptObject naming the field that has the wrong type."""
     try:
         fields = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptObject(f"config.json is not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise CorruptObject("config.json is not a JSON object")
@@ -38,16 +38,21 @@ def _strings(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
     value = fields.get(name)
     if value is None:
         return ()
-    if not isinstance(value, list) or not all(isinstance(item, str) and "\0" not in item for item in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) and _is_plain(item) for item in value):
         raise CorruptObject(f"config.json: {name} is not a list of strings")
     return tuple(value)
 
 
 def _string(fields: Mapping[str, object], name: str) -> str:
     value = fields.get(name) or ""
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str) or not _is_plain(value):
         raise CorruptObject(f"config.json: {name} is not a string")
     return value
+
+
+def _is_plain(text: str) -> bool:
+    """Say whether a text can be given to a program: no NUL, and no half of a surrogate pair (JSON can spell one)."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def format_config(config: EnvironmentConfig) -> bytes:

@@ -29,10 +29,19 @@ def list_path(
 def _iter_directory(
     reader: TreeReader, ref: DirectoryRef, prefix: bytes, recursive: bool
 ) -> Iterator[tuple[bytes, Entry]]:
-    for name, child in reader.read_directory(ref).children.items():
-        if isinstance(child.content, DirectoryRef):
-            yield prefix + name, reader.read_directory(child.content).own._replace(name=name)
-            if recursive:
-                yield from _iter_directory(reader, child.content, prefix + name + b"/", recursive)
-        else:
+    # A stack of its own: directories nest deeper than Python's.
+    open_directories = [(prefix, iter(reader.read_directory(ref).children.items()))]
+    while open_directories:
+        prefix, children = open_directories[-1]
+        found = next(children, None)
+        if found is None:
+            open_directories.pop()
+            continue
+        name, child = found
+        if not isinstance(child.content, DirectoryRef):
             yield prefix + name, child.entry
+            continue
+        below = reader.read_directory(child.content)
+        yield prefix + name, below.own._replace(name=name)
+        if recursive:
+            open_directories.append((prefix + name + b"/", iter(below.children.items())))

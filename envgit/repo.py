@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from envgit.errors import NotARepository, UnknownRevision
+from envgit.errors import NotARepository, RepositoryBusy, StorageError, UnknownRevision
 from envgit.exec.idmap import choose_idmap, disk_ids, enter_tree_namespace
 from envgit.layers.cache import LayerCache
 from envgit.model import DiskIds, IdMap
 from envgit.store import storage
 from envgit.store.admission import check_repository
+from envgit.store.finished import is_interrupted
 from envgit.store.pointers import read_pointer
 from envgit.store.refs import Head, RefStore
 from envgit.worktree import Pointer, parse_pointer, worktree_name
@@ -192,6 +194,15 @@ class Repository:
         return read_pointer(self.git_dir, name)
 
     # writing
+
+    def finish_interrupted(self) -> None:
+        """Complete what a killed command recorded, so that nothing is read or run on values that are about to change.
+
+        Where that cannot be (read-only, or the command is only slow) the old values are what there is.
+        """
+        if is_interrupted(self.git_dir):
+            with suppress(RepositoryBusy, StorageError), self.operation(["recover"]):
+                pass
 
     def operation(self, command: Sequence[str]) -> Transaction:
         """Return a Transaction (not yet entered) named by `command`.

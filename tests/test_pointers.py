@@ -204,3 +204,21 @@ def test_a_lost_upper_directory_is_left_by_reset(lab: Lab) -> None:
     assert lab.changes() == []
     lab.sh("echo y > /etc/y")
     assert lab.changes() == ["A etc/y"]
+
+
+def test_a_run_after_a_killed_reset_is_not_lost_with_it(lab: Lab) -> None:
+    lab.sh("echo x > /etc/x")
+    program = """
+import os, sys
+from envgit.store import storage
+storage.set_fault_hook(lambda step: os._exit(137) if step == "worktree-unlink" else None)
+sys.argv = ["envgit", "reset", "--hard"]
+from envgit.cli.start import main
+main()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=lab.path, env=environment, check=False)
+    assert done.returncode == 137
+    lab.sh("echo y > /etc/y")
+    lab("tag", "t")
+    assert lab.changes() == ["A etc/y"]

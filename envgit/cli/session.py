@@ -69,6 +69,7 @@ class Session:
             from envgit.repo import Repository
 
             self._repo = Repository.open_(os.getcwd(), self.environ, self.monitor)
+            self._repo.finish_interrupted()
             if os.path.lexists(self._repo.path("layers", "handover")):  # else its upper directory may not be in place
                 from envgit.stack import finish_handover
 

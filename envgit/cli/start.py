@@ -18,9 +18,22 @@ def main() -> None:
     click) frees what the kernel frees anyway. Everything is flushed before.
     """
     gc.disable()
+    _open_closed_descriptors()
     session = Session()
     status = _complete(session) if session.environ.get(COMPLETION_VARIABLE) else _run(sys.argv[1:], session)
     _leave(status)
+
+
+def _open_closed_descriptors() -> None:
+    """Give what the caller closed of descriptors 0, 1, 2 to /dev/null: else the next file opened, of the repository for
+    instance, would become standard output."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 def _run(arguments: list[str], session: Session) -> int:

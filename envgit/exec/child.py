@@ -24,6 +24,7 @@ from envgit.exec.resolve import read_inside
 from envgit.exec.spec import SandboxSpec, capability_mask
 
 DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MAXIMUM_GROUPS = 65536
 
 execve = os.execve
 """The last call; tests replace it to look at the process the program would become."""
@@ -51,7 +52,7 @@ def run_child(plan: ChildPlan) -> NoReturn:
     except SandboxError as error:
         report_failure(plan.failure, error)
     except OSError as error:
-        report_failure(plan.failure, SandboxError(f"{step[0]}: {error.filename or ''} {error.strerror}"))
+        report_failure(plan.failure, SandboxError(f"{step[0]}: {os.fsdecode(error.filename or '')} {error.strerror}"))
     except BaseException as error:
         report_failure(plan.failure, SandboxError(f"{step[0]}: {type(error).__name__}: {error}"))
     finally:
@@ -92,6 +93,7 @@ def _become_program(plan: ChildPlan, step: list[str]) -> NoReturn:
     identity = resolve_identity(
         spec.user, read_inside(place.root_fd, b"/etc/passwd"), read_inside(place.root_fd, b"/etc/group")
     )
+    identity = identity._replace(groups=_mapped_groups(identity.groups, spec))
     step[0] = "hostname"
     linux.sethostname(spec.hostname)
     step[0] = "terminal"
@@ -121,6 +123,17 @@ def _become_program(plan: ChildPlan, step: list[str]) -> NoReturn:
     except BlockingIOError:
         pass
     _execute(spec.argv, environment, identity)
+
+
+def _mapped_groups(groups: tuple[int, ...], spec: SandboxSpec) -> tuple[int, ...]:
+    """Return the supplementary groups that this sandbox's id map has, no more than the kernel takes: /etc/group is hostile
+    input, and a group that nothing inside can belong to is no reason to refuse the program."""
+    known = [
+        group
+        for group in groups
+        if any(extent.inside <= group < extent.inside + extent.size for extent in spec.idmap.gids)
+    ]
+    return tuple(known[:MAXIMUM_GROUPS])
 
 
 def _pivot(root_fd: int) -> None:

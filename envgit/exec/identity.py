@@ -27,7 +27,7 @@ def resolve_identity(user: bytes, passwd: bytes, group: bytes) -> Identity:
     record = _find(passwd, name or b"0", 7)
     if record is not None:
         uid, gid = _number(record[2]), _number(record[3])
-        login, home = record[0], record[5] or b"/"
+        login, home = record[0], record[5].partition(b"\0")[0] or b"/"
     elif _is_number(name or b"0"):
         uid, gid, login, home = _number(name or b"0"), 0, b"", b"/root" if not name else b"/"
     else:
@@ -47,7 +47,7 @@ def resolve_identity(user: bytes, passwd: bytes, group: bytes) -> Identity:
         for line in group.splitlines():
             fields = line.split(b":")
             if len(fields) >= 4 and login in fields[3].split(b",") and _is_number(fields[2]):
-                groups.add(_number(fields[2]))
+                groups.add(int(fields[2]))
     return Identity(uid, gid, tuple(sorted(groups)), home)
 
 

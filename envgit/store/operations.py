@@ -10,6 +10,7 @@ from hashlib import sha256
 
 from envgit.errors import CorruptObject
 from envgit.store import storage
+from envgit.store.finished import FINISHED
 from envgit.store.oid import ZERO_OID, parse_oid
 
 RefChange = tuple[str, bytes | None, bytes | None]
@@ -22,7 +23,6 @@ _PLAIN = re.compile(rb"[^!-\x5b\x5d-\x7e]")
 _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 _NUMBER = re.compile(r"[0-9]{8,}\Z")
 _PENDING = "tmp_operation"
-_FINISHED = "finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +209,7 @@ def mark_finished(git_dir: str, number: int) -> None:
 
     Not durable on purpose: losing it only means that a finished operation is looked at again.
     """
-    storage.write_file(f"{_folder(git_dir)}/{_FINISHED}", b"%d\n" % number, step="operation-finished", durable=False)
-
-
-def read_finished(git_dir: str) -> int:
-    """Return the number of the last operation known to be in place; 0 when unknown."""
-    try:
-        with open(f"{_folder(git_dir)}/{_FINISHED}", "rb") as file:
-            return int(file.read() or b"0")
-    except (FileNotFoundError, ValueError):
-        return 0
+    storage.write_file(f"{_folder(git_dir)}/{FINISHED}", b"%d\n" % number, step="operation-finished", durable=False)
 
 
 def make_operation(

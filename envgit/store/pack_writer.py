@@ -12,11 +12,14 @@ from collections.abc import Callable
 from hashlib import sha1
 from struct import Struct
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.store import storage
 from envgit.store.deflate import compress, crc32
 from envgit.store.pack_index import format_index
+
+if TYPE_CHECKING:
+    from envgit.store.deflater import Deflater
 
 TEMPORARY_PACK = "tmp_pack_"
 TEMPORARY_INDEX = "tmp_idx_"
@@ -28,6 +31,8 @@ RECORD = Struct(">20sIQ")
 _BUFFER_BYTES = 1024 * 1024
 _HEADER_BYTES = 12
 _READ_BYTES = 1024 * 1024
+_THREAD_ABOVE_BYTES = 4 * 1024 * 1024
+"""What a session stores before it starts a thread: small commits stay in one."""
 
 
 class PackResult(NamedTuple):
@@ -163,17 +168,19 @@ class PackFileWriter:
 
 
 class PackSession:
-    """Stores objects into one new pack. Not for use by two threads at once."""
+    """Stores objects into one new pack. Not for use by two threads at once; a big session has one of its own."""
 
     def __init__(self, objects_dir: str, contains: Callable[[bytes], bool]) -> None:
         """`contains(oid)` says whether the store has an object already; such objects are not written again."""
         self._contains = contains
         self._writer = PackFileWriter(objects_dir)
         self._seen: set[bytes] = set()
+        self._put_bytes = 0
+        self._deflater: Deflater | None = None
         self._result: PackResult | None = None
 
     def put(self, type: str, data: bytes) -> bytes:
-        """Store one object and return its id (20 bytes). Raises StorageError."""
+        """Store one object and return its id (20 bytes). Raises StorageError, perhaps of an object put before."""
         size = len(data)
         digest = sha1(b"%b %d\0" % (type.encode(), size), usedforsecurity=False)
         digest.update(data)
@@ -181,7 +188,14 @@ class PackSession:
         seen = self._seen
         if oid in seen or self._contains(oid):
             return oid
-        self._writer.add(oid, entry_header(OBJECT_TYPES[type], size), compress(data))
+        header = entry_header(OBJECT_TYPES[type], size)
+        if self._deflater is not None:
+            self._deflater.add(oid, header, data)
+        else:
+            self._writer.add(oid, header, compress(data))
+            self._put_bytes += size
+            if self._put_bytes > _THREAD_ABOVE_BYTES:
+                self._deflater = start_deflater(self._writer)
         seen.add(oid)
         return oid
 
@@ -194,6 +208,8 @@ class PackSession:
         if self._result is None:
             self._seen = set()
             try:
+                if self._deflater is not None:
+                    self._deflater.finish()
                 self._result = self._writer.finish()
             except BaseException:
                 self.abort()
@@ -203,6 +219,8 @@ class PackSession:
     def abort(self) -> None:
         """Drop everything that was put and not finished."""
         self._seen = set()
+        if self._deflater is not None:
+            self._deflater.stop()
         self._writer.abort()
 
     def __enter__(self) -> PackSession:
@@ -213,6 +231,13 @@ class PackSession:
     ) -> None:
         if self._result is None:
             self.abort()
+
+
+def start_deflater(writer: PackFileWriter) -> Deflater:
+    """Return a running Deflater; loaded here, because small commits do without threads."""
+    from envgit.store.deflater import Deflater
+
+    return Deflater(writer)
 
 
 def remove_leftovers(objects_dir: str) -> int:

@@ -9,6 +9,7 @@ import os
 
 from envgit.errors import CorruptObject, RefMoved
 from envgit.store import operations, storage
+from envgit.store.finished import read_finished
 from envgit.store.objects import ZERO_OID, Signature
 from envgit.store.operations import Operation
 from envgit.store.pack_writer import remove_leftovers
@@ -73,7 +74,7 @@ def recover(refs: RefStore) -> Operation | None:
     for name in os.listdir(git_dir):
         if name.startswith("tmp_"):
             storage.unlink(f"{git_dir}/{name}", step="recover-temporary")
-    if not last or operations.read_finished(git_dir) == last:
+    if not last or read_finished(git_dir) == last:
         return None
     try:
         operation = operations.read_operation(git_dir, last)

@@ -63,3 +63,18 @@ def test_identity_reads_hostile_files() -> None:
     for user in (b"nobody", b"evil", b"ann:nogroup", b"99999999999"):
         with pytest.raises(idmap.SandboxError):
             resolve_identity(user, passwd, group)
+
+
+def test_identity_ignores_what_no_program_could_have() -> None:
+    passwd = b"root:x:0:0::/ro\0ot:/bin/sh\n"
+    group = b"g:x:7:root\nout:x:4294967295:root\nbig:x:100000:root\n"
+    assert resolve_identity(b"", passwd, group) == Identity(0, 0, (0, 7, 100000, 4294967295), b"/ro")
+
+
+def test_groups_outside_the_map_do_not_stop_the_program(
+    make_spec: MakeSpec, lower: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (lower / "etc").mkdir(exist_ok=True)
+    (lower / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (lower / "etc/group").write_text("far:x:100000:root\n" + "".join(f"g{n}:x:{n}:root\n" for n in range(70000)))
+    assert runner.run(make_spec("true")) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,8 @@ from .test_laws import PLAIN, Place, in_scratch
 
 
 def write(path: bytes, data: bytes, mode: str) -> None:
-    with open(path, mode) as stream:
+    """Without O_NONBLOCK, opening a FIFO waits for a reader for ever."""
+    with open(path, mode, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK, 0o666)) as stream:
         stream.write(data)
 
 
@@ -33,8 +35,15 @@ def touch(path: bytes, other: bytes) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK))
 
 
-def replace_directory(path: bytes, other: bytes) -> None:
+def remove_directory(path: bytes, other: bytes) -> None:
+    """rmtree opens what it is given, and opening a FIFO waits for a writer for ever."""
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        raise NotADirectoryError
     shutil.rmtree(path)
+
+
+def replace_directory(path: bytes, other: bytes) -> None:
+    remove_directory(path, other)
     os.mkdir(path)
     write(path + b"/a", b"new", "wb")
 
@@ -44,7 +53,7 @@ DO: dict[str, Callable[[bytes, bytes], Any]] = {
     "append": lambda path, other: write(path, b"more", "ab"),
     "touch": touch,
     "delete": lambda path, other: os.unlink(path),
-    "rmtree": lambda path, other: shutil.rmtree(path),
+    "rmtree": remove_directory,
     "mkdir": lambda path, other: os.makedirs(path),
     "rename": os.rename,
     "chmod": lambda path, other: os.chmod(path, 0o751) if not os.path.islink(path) else None,
