@@ -122,12 +122,10 @@ class Transaction:
             return operation
         self._check_names(operation)
         pending = operations.prepare_operation(self._git_dir, operation)
-        recorded = False
         try:
             locks = take_locks(self._refs, operation)
             try:
                 operations.commit_operation(self._git_dir, operation, pending)
-                recorded = True
                 for held in locks:
                     held.commit()
             finally:
@@ -135,7 +133,7 @@ class Transaction:
             for name, _, new in operation.worktrees:
                 write_pointer(self._git_dir, name, new)
         except StorageError as error:  # the intent stays: it tells recovery which locks are ours
-            if not recorded:
+            if operation.number not in operations.list_numbers(self._git_dir):
                 raise
             message = f"{error.message}; the change is recorded, the next command completes it"
             raise StorageError(message, hint=error.hint) from error

@@ -20,7 +20,10 @@ def main() -> None:
     gc.disable()
     _open_closed_descriptors()
     session = Session()
-    status = _complete(session) if session.environ.get(COMPLETION_VARIABLE) else _run(sys.argv[1:], session)
+    try:
+        status = _complete(session) if session.environ.get(COMPLETION_VARIABLE) else _run(sys.argv[1:], session)
+    except KeyboardInterrupt as error:  # while modules were loading
+        status = session.fail(error)
     _leave(status)
 
 

@@ -93,7 +93,7 @@ def _become_program(plan: ChildPlan, step: list[str]) -> NoReturn:
     identity = resolve_identity(
         spec.user, read_inside(place.root_fd, b"/etc/passwd"), read_inside(place.root_fd, b"/etc/group")
     )
-    identity = identity._replace(groups=_mapped_groups(identity.groups, spec))
+    identity = identity._replace(groups=mapped_groups(identity.groups, spec))
     step[0] = "hostname"
     linux.sethostname(spec.hostname)
     step[0] = "terminal"
@@ -125,7 +125,7 @@ def _become_program(plan: ChildPlan, step: list[str]) -> NoReturn:
     _execute(spec.argv, environment, identity)
 
 
-def _mapped_groups(groups: tuple[int, ...], spec: SandboxSpec) -> tuple[int, ...]:
+def mapped_groups(groups: tuple[int, ...], spec: SandboxSpec) -> tuple[int, ...]:
     """Return the supplementary groups that this sandbox's id map has, no more than the kernel takes: /etc/group is hostile
     input, and a group that nothing inside can belong to is no reason to refuse the program."""
     known = [

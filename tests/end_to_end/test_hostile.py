@@ -6,6 +6,8 @@ import subprocess
 
 import pytest
 
+from envgit.cli import start
+from envgit.cli.session import Session
 from envgit.environment_config import parse_config
 from envgit.errors import CorruptObject
 from tests.lab import Lab, command_environment, command_words
@@ -36,3 +38,16 @@ def test_listing_of_a_very_deep_directory(lab: Lab) -> None:
     lab.sh("mkdir /deep; cd /deep; i=0; while [ $i -lt 1200 ]; do mkdir d; cd d; i=$((i+1)); done; echo x > end")
     lab("commit", "-m", "deep")
     assert lab("ls", "-r", "HEAD:deep").lines()[-1].endswith("/d/end")
+
+
+def test_interrupted_while_modules_load(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(arguments: list[str], session: Session) -> int:
+        raise KeyboardInterrupt
+
+    left: list[int] = []
+    monkeypatch.setattr(start, "_run", interrupted)
+    monkeypatch.setattr(start, "_leave", left.append)
+    monkeypatch.setattr(start.gc, "disable", lambda: None)
+    start.main()
+    assert left == [130]
+    assert "interrupted" in capsys.readouterr().err
