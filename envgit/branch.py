@@ -39,7 +39,7 @@ def list_branches(
     needle = repo.resolve_bytes(contains) if contains else None
     limit = repo.resolve_bytes(merged) if merged else None
     found = []
-    for ref, oid in sorted(repo.refs.iter_refs(BRANCH_PREFIX)):
+    for ref, oid in sorted(repo.iter_refs(BRANCH_PREFIX)):
         name = ref.removeprefix(BRANCH_PREFIX)
         if pattern is not None and not fnmatchcase(name, pattern):
             continue
@@ -98,6 +98,9 @@ def delete_branches(repo: Repository, names: Sequence[str], force: bool = False)
     with repo.operation(["branch", "-D" if force else "-d", *names]) as transaction:
         head = repo.read_head().oid
         for name in names:
+            if force and name != repo.branch_name() and repo.refs.remove_damaged(BRANCH_PREFIX + name):
+                repo.monitor.warn(f"branch {name} was damaged: its file is removed")
+                continue
             oid = _existing(repo, name)
             if name == repo.branch_name():
                 raise Conflict(f"{name} is checked out", hint="switch away first: envgit checkout OTHER")

@@ -250,7 +250,7 @@ def _check_packs(repo: Repository) -> Iterator[Problem]:
 
 def _iter_commits(repo: Repository, check: _Check) -> Iterator[bytes]:
     starts = []
-    for name, oid in repo.refs.iter_refs("refs/"):
+    for name, oid in repo.refs.iter_refs("refs/", on_damage=lambda error: check.note("refs", error)):
         try:
             starts.append(peel(repo, oid))
         except EnvgitError as error:

@@ -110,12 +110,12 @@ def read_decorations(repo: Repository) -> dict[bytes, tuple[str, ...]]:
         names[head.oid] = [f"HEAD -> {head.symbolic.removeprefix(BRANCH_PREFIX)}"]
     elif head.oid is not None:
         names[head.oid] = ["HEAD"]
-    for ref, oid in sorted(repo.refs.iter_refs(TAG_PREFIX)):
+    for ref, oid in sorted(repo.iter_refs(TAG_PREFIX)):
         names.setdefault(peel(repo, oid), []).append(f"tag: {ref.removeprefix(TAG_PREFIX)}")
-    for ref, oid in sorted(repo.refs.iter_refs(BRANCH_PREFIX)):
+    for ref, oid in sorted(repo.iter_refs(BRANCH_PREFIX)):
         if ref != head.symbolic:
             names.setdefault(oid, []).append(ref.removeprefix(BRANCH_PREFIX))
-    for ref, oid in sorted(repo.refs.iter_refs("refs/remotes/")):
+    for ref, oid in sorted(repo.iter_refs("refs/remotes/")):
         names.setdefault(oid, []).append(ref.removeprefix("refs/remotes/"))
     return {oid: tuple(found) for oid, found in names.items()}
 
@@ -127,7 +127,7 @@ def _select(repo: Repository, revisions: Sequence[str], all: bool) -> tuple[list
         from envgit.tag import peel
 
         for prefix in (BRANCH_PREFIX, TAG_PREFIX, "refs/remotes/"):
-            tips = [peel(repo, oid) for _, oid in repo.refs.iter_refs(prefix)]
+            tips = [peel(repo, oid) for _, oid in repo.iter_refs(prefix)]
             starts += [oid for oid in tips if repo.objects.read(oid)[0] == "commit"]
     if not revisions and not all:
         if repo.read_head().oid is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -127,6 +127,10 @@ class Repository:
         return self._entered
 
     # names
+
+    def iter_refs(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Yield the readable refs below a prefix; each damaged one is a warning, so that it does not hide the others."""
+        return self.refs.iter_refs(prefix, on_damage=lambda error: self.monitor.warn(error.message))
 
     def read_head(self) -> Head:
         return self.refs.read_head()

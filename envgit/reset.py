@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from envgit.branch import read_subject
-from envgit.errors import StorageError, UnknownRevision
+from envgit.errors import CorruptObject, StorageError, UnknownRevision
 from envgit.repo import Repository
 from envgit.status import read_status
 from envgit.transaction import Transaction
@@ -42,7 +42,7 @@ def reset(
         if head.oid is None:
             raise UnknownRevision(f"branch {repo.branch_name()} has no commits yet", hint="envgit import --from host")
         oid = repo.resolve_bytes(revision)
-        pointer = repo.read_pointer(repo.branch_name(), head.oid) or Pointer(head.oid, None)
+        pointer = _read_pointer(repo, head.oid, mode)
         if mode == "hard":
             claim_worktree(repo, transaction, pointer)
         changed = _count_changes(repo, mode)
@@ -58,10 +58,20 @@ def reset(
     )
 
 
+def _read_pointer(repo: Repository, tip: bytes, mode: str) -> Pointer:
+    """Return the worktree's pointer; hard is the way out of a damaged one."""
+    try:
+        return repo.read_pointer(repo.branch_name(), tip) or Pointer(tip, None)
+    except CorruptObject:
+        if mode != "hard":
+            raise
+        return Pointer(tip, None)
+
+
 def _count_changes(repo: Repository, mode: str) -> int:
     try:
         status = read_status(repo)
-    except StorageError:
+    except (StorageError, CorruptObject):
         if mode != "hard":
             raise
         return 0  # the upper directory is damaged: this is the way out

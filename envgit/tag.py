@@ -32,7 +32,7 @@ class TagResult(NamedTuple):
 def list_tags(repo: Repository, pattern: str | None = None) -> tuple[Tag, ...]:
     """Return the tags in name order; `target` is the commit, `oid` what the ref holds."""
     tags = []
-    for ref, oid in sorted(repo.refs.iter_refs(TAG_PREFIX)):
+    for ref, oid in sorted(repo.iter_refs(TAG_PREFIX)):
         name = ref.removeprefix(TAG_PREFIX)
         if pattern is not None and not fnmatchcase(name, pattern):
             continue
@@ -77,6 +77,9 @@ def delete_tags(repo: Repository, names: Sequence[str]) -> tuple[TagResult, ...]
     results = []
     with repo.operation(["tag", "-d", *names]) as transaction:
         for name in names:
+            if repo.refs.remove_damaged(TAG_PREFIX + name):
+                repo.monitor.warn(f"tag {name} was damaged: its file is removed")
+                continue
             oid = repo.refs.resolve(TAG_PREFIX + name)
             if oid is None:
                 raise UnknownRevision(f"there is no tag {name}", hint="envgit tag lists them")

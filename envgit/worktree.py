@@ -34,7 +34,7 @@ def parse_pointer(word: str) -> Pointer:
     except ValueError:
         oid = b""
     if len(oid) != 20 or not upper or "/" in upper or upper.startswith("."):
-        raise CorruptObject(f"worktree pointer {word!r} is damaged", hint="envgit fsck")
+        raise CorruptObject(f"worktree pointer {word!r} is damaged", hint="envgit reset --hard drops it")
     return Pointer(oid, None if upper == NO_UPPER else upper)
 
 

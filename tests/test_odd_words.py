@@ -39,3 +39,22 @@ def test_log_looks_no_further_than_asked(lab: Lab) -> None:
         lab("commit", "--allow-empty", "-m", str(number))
     assert [len(lab("log", "--format=%s", f"-n{count}").lines()) for count in (0, 1, 2, 9)] == [0, 1, 2, 4]
     assert lab("log", "--format=%s", "-n1", "--skip=1").lines() == ["1"]
+
+
+def test_a_damaged_branch_hides_nothing_and_can_be_deleted(lab: Lab) -> None:
+    lab("branch", "fine")
+    (lab.git_dir / "refs" / "heads" / "evil").write_text("garbage\n")
+    assert "fine" in lab("branch", status=None).out
+    assert "evil is damaged" in lab("fsck", status=None).out + lab("fsck", status=None).err
+    assert "small" in lab("log", "--all", "--oneline", status=None).out
+    lab("branch", "-D", "evil", status=None)
+    assert "no problems" in lab("fsck").err + lab("fsck").out
+
+
+@pytest.mark.parametrize("word", ["../../..:../../etc", "f" * 40 + ":-", "", "x"])
+def test_reset_hard_is_the_way_out_of_a_damaged_pointer(lab: Lab, word: str) -> None:
+    lab.sh("echo kept > /srv/x")
+    lab("commit", "-qm", "more")
+    (lab.git_dir / "checkouts" / "main" / "base").write_text(word)
+    lab("reset", "--hard")
+    assert lab.sh("cat /srv/x").out == "kept\n"

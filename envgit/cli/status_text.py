@@ -35,7 +35,7 @@ def long_lines(status: Status, screen: Screen) -> Iterator[str]:
     if status.running:
         yield f"{count_of(status.running, 'sandbox', 'sandboxes')} running in this environment"
     if status.base_differs:
-        yield "The running environment was started from another commit than HEAD."
+        yield "The worktree lies on another commit than HEAD: what differs shows as changes."
 
 
 def _where(status: Status, screen: Screen) -> str:

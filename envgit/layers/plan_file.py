@@ -54,6 +54,8 @@ def parse_plan(text: bytes) -> Plan | None:
         values.setdefault(key, []).append(value)
     if len(values.get(b"tree", ())) != 1:
         return None
+    if any(b"/" in name or name.startswith(b".") for name in values.get(b"layer", ())):
+        return None
     env = [_text(value).partition("=") for value in values.get(b"env", ())]
     return Plan(
         _text(values[b"tree"][0]),

@@ -76,7 +76,7 @@ class RefStore:
                 raise ValueError
             return bytes.fromhex(text[:40].decode("ascii"))
         except ValueError:
-            hint = "its reflog under logs/ has its earlier values"
+            hint = "its reflog under logs/ has its earlier values; envgit branch -D (or tag -d) removes it"
             raise CorruptObject(f"ref {name} is damaged: {content[:60]!r}", hint=hint) from None
 
     def read_symbolic(self, name: str) -> str | None:
@@ -110,14 +110,33 @@ class RefStore:
             name = value
         raise CorruptObject(f"ref {name} is symbolic without end")
 
-    def iter_refs(self, prefix: str = "refs/") -> Iterator[tuple[str, bytes]]:
-        """Yield (full name, oid) of the refs below a prefix, sorted; symbolic ones resolved, dangling ones left out."""
+    def iter_refs(
+        self, prefix: str = "refs/", *, on_damage: Callable[[CorruptObject], None] | None = None
+    ) -> Iterator[tuple[str, bytes]]:
+        """Yield (full name, oid) of the refs below a prefix, sorted; symbolic ones resolved, dangling ones left out.
+
+        A damaged ref raises CorruptObject, or is given to `on_damage` and left out.
+        """
         names = {name for name in self._packed.read() if name.startswith(prefix)}
         names.update(name for name in self._iter_loose(prefix.rpartition("/")[0]) if name.startswith(prefix))
         for name in sorted(names):
-            oid = self.resolve(name)
+            try:
+                oid = self.resolve(name)
+            except CorruptObject as error:
+                if on_damage is None:
+                    raise
+                on_damage(error)
+                continue
             if oid is not None:
                 yield name, oid
+
+    def remove_damaged(self, name: str) -> bool:
+        """Remove the file of a ref that cannot be read; False when it can. Called under the repository's lock."""
+        try:
+            self.resolve(name)
+        except CorruptObject:
+            return storage.unlink(f"{self.git_dir}/{name}", step="ref-remove-damaged")
+        return False
 
     def _iter_loose(self, folder: str) -> Iterator[str]:
         try:
