@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, NoReturn
 
 from envgit.errors import ProgramNotExecutable, ProgramNotFound, SandboxError
@@ -170,11 +171,8 @@ def _enter_directory(path: bytes) -> None:
 def _reset_signals() -> None:
     """Undo what Python and the caller ignore or block; both would survive execve."""
     for number in range(1, signal.NSIG):
-        try:
-            if signal.getsignal(number) is not signal.SIG_DFL:
-                signal.signal(number, signal.SIG_DFL)
-        except (OSError, ValueError):
-            continue
+        with suppress(OSError):  # SIGKILL and SIGSTOP
+            linux.default_signal(number)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

@@ -72,12 +72,12 @@ SIGCHLD = 17
 
 _X86_64 = {
     "clone": 56, "mount": 165, "umount2": 166, "pivot_root": 155, "setns": 308, "unshare": 272, "capset": 126,
-    "prctl": 157, "sethostname": 170, "keyctl": 250, "signalfd4": 289,
+    "prctl": 157, "sethostname": 170, "keyctl": 250, "signalfd4": 289, "rt_sigaction": 13,
     "syncfs": 306,
 }  # fmt: skip
 _GENERIC = {
     "clone": 220, "mount": 40, "umount2": 39, "pivot_root": 41, "setns": 268, "unshare": 97, "capset": 91,
-    "prctl": 167, "sethostname": 161, "keyctl": 219, "signalfd4": 74,
+    "prctl": 167, "sethostname": 161, "keyctl": 219, "signalfd4": 74, "rt_sigaction": 134,
     "syncfs": 267,
 }  # fmt: skip
 _COMMON = {
@@ -229,6 +229,11 @@ def openat2(directory_fd: int, path: bytes, flags: int, mode: int, resolve: int)
 def close_range(first: int, last: int, flags: int = 0) -> None:
     if first <= last:
         _call("close_range", first, last, flags)
+
+
+def default_signal(number: int) -> None:
+    """Give a signal its default action, also those that the C library keeps for itself (32 to 34)."""
+    _call("rt_sigaction", number, bytes(32), None, 8)
 
 
 def prctl(option: int, argument: int = 0, argument2: int = 0) -> int:

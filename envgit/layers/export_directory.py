@@ -54,14 +54,14 @@ def _make(path: str) -> bool:
 
 
 def _warn(root: DirectoryRef, reader: TreeReader, monitor: Monitor) -> None:
-    """Say once what an ordinary user's export cannot keep, if the tree has any of it."""
+    """Say once what an ordinary user's export cannot keep, if the tree has any of it: root's files are meant to be theirs."""
     owners = devices = 0
     for directory in _directories(root, reader):
         owners += directory[0]
         devices += directory[1]
     lost = []
     if owners:
-        lost.append(f"{owners} entries with another owner than root are yours now")
+        lost.append(f"{owners} entries with another owner than root or you are yours now")
     if devices:
         lost.append(f"{devices} device nodes are not created")
     if lost:
@@ -69,13 +69,14 @@ def _warn(root: DirectoryRef, reader: TreeReader, monitor: Monitor) -> None:
 
 
 def _directories(root: DirectoryRef, reader: TreeReader) -> Iterator[tuple[int, int]]:
+    user, group = os.geteuid(), os.getegid()
     pending = [root]
     while pending:
         directory = reader.read_directory(pending.pop())
         entries = [child.entry for child in directory.children.values() if child.entry.type != "d"]
         own = directory.own
         yield (
-            sum(1 for entry in (own, *entries) if entry.uid or entry.gid),
+            sum(1 for entry in (own, *entries) if entry.uid not in (0, user) or entry.gid not in (0, group)),
             sum(1 for entry in entries if entry.type in ("c", "b")),
         )
         pending += [cast("DirectoryRef", c.content) for c in directory.children.values() if c.entry.type == "d"]

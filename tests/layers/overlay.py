@@ -14,7 +14,8 @@ import pytest
 CLONE_NEWNS = 0x20000
 MS_REC_PRIVATE = 16384 | (1 << 18)
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting overlays as an oracle needs root")
+needs_root = pytest.mark.root_only
+"""Mounting overlays as an oracle needs root."""
 
 
 def with_overlay(

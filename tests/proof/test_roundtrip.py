@@ -176,7 +176,8 @@ def test_paths_longer_than_a_system_call_takes(tmp_path: Path) -> None:
 def test_the_host(labs: Callable[[Path], Lab], host_origin: Path, tmp_path: Path) -> None:
     """An environment made from packages, exported, imported from the export, cloned and exported again."""
     first = tmp_path / "first"
-    Lab(host_origin)("export", "HEAD", f"dir:{first}")
+    kept_owners = 0 if IS_ROOT else 3  # a user's export says that a dozen owners are theirs now
+    Lab(host_origin)("export", "HEAD", f"dir:{first}", status=kept_owners)
     run_envgit("init", "lab", "--from", f"dir:{first}", cwd=tmp_path)
     lab = Lab(tmp_path / "lab")
     if IS_ROOT:
@@ -187,14 +188,16 @@ def test_the_host(labs: Callable[[Path], Lab], host_origin: Path, tmp_path: Path
     remove(first)
 
 
-def test_sockets_are_left_out_and_said(tmp_path: Path) -> None:
+def test_sockets_are_left_out_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
     source = tmp_path / "source"
     source.mkdir()
     (source / "file").write_text("x")
     with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(os.path.relpath(source / "socket"))
+        with monkeypatch.context() as here:
+            here.chdir(source)  # a socket's path has 107 bytes at most
+            bound.bind("socket")
         done = run_envgit("init", "lab", "--from", f"dir:{source}", cwd=tmp_path, status=None)
     assert done.status in (0, 3)
     assert "socket" in done.err

@@ -56,7 +56,7 @@ def test_the_same_machine_gives_the_same_tree(host: tuple[MemoryStore, Imported]
 
 
 @on_dpkg
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("chroot") is None, reason="chroot needs root")
+@pytest.mark.root_only
 def test_it_works_inside(host: tuple[MemoryStore, Imported], tmp_path: Path) -> None:
     store, imported = host
     with open(tmp_path / "host.tar", "wb") as out:

@@ -137,7 +137,7 @@ def test_unknown_features_are_refused_by_name(tmp_path: Path) -> None:
         check_repository(git_dir)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs chown")
+@pytest.mark.root_only
 def test_somebody_elses_repository_is_refused(tmp_path: Path) -> None:
     git_dir = str(tmp_path / "x")
     create_bare(git_dir)
