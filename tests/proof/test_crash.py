@@ -16,6 +16,9 @@ from .lab import State
 from .scenarios import SCENARIOS, Scenario
 
 SIMILAR = ("commit, detached", "amend", "checkout a revision", "undo an amend", "branch -m", "gc")
+STRIDE = 1 if CAMPAIGN or os.geteuid() == 0 else 4
+"""Root's pass kills at every step; the ordinary user's, which is for what differs between them, at every fourth."""
+
 EVERYDAY = [scenario for scenario in SCENARIOS if CAMPAIGN or scenario.name not in SIMILAR]
 LEAST_POINTS = {"commit": 40, "checkout": 12, "checkout -b": 30, "import": 30, "gc": 10, "first run": 10, "undo": 20}
 """So that a step that no longer passes the hook is missed."""
@@ -63,7 +66,7 @@ def test_killed_at_every_step(fresh: Fresh, scenario: Scenario) -> None:
     assert len(steps) >= LEAST_POINTS.get(scenario.name, 3)
     wrong: list[str] = []
     survived = 0
-    for k, step in enumerate(steps):
+    for k, step in list(enumerate(steps))[::STRIDE]:
         project = lab.copy(ready, ready.with_name(f"point{k}"))
         result = envgit(project, *scenario.words, prepare=faults.kill_at(k))
         survived += not result.killed and result.status != 125
@@ -74,7 +77,7 @@ def test_killed_at_every_step(fresh: Fresh, scenario: Scenario) -> None:
     if os.geteuid() == 0:
         assert survived <= 1, "the command takes other steps each time"
     else:  # materialising and gc's removals run in a child in the tree namespace, whose steps its parent does not count
-        assert survived < len(steps) / 2
+        assert survived <= len(steps[::STRIDE]) / 2
 
 
 def test_killed_again_while_recovering(fresh: Fresh) -> None:
