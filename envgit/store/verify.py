@@ -52,5 +52,7 @@ def _check_trailer(path: str) -> str | None:
                 digest.update(piece)
                 left -= len(piece)
             return None if file.read() == digest.digest() else "its checksum does not match its content"
+    except FileNotFoundError:
+        return None  # merged into another pack since it was listed; a lost object is found when something needs it
     except OSError as error:
         return f"it cannot be read: {error.strerror}"
