@@ -30,6 +30,7 @@ FORWARDED = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
     signal.SIGCONT,
 )  # fmt: skip
+_LOST_CHILD_SECONDS = 0.5
 FATAL_BY_DEFAULT = frozenset(FORWARDED) - {signal.SIGCONT}
 _ERRORS = {kind.code: kind for kind in (SandboxError, ProgramNotExecutable, ProgramNotFound, HostUnsupported)}
 
@@ -282,10 +283,14 @@ def _parse_failure(report: bytes) -> SandboxError:
 
 
 def _wait(pid: int, watched: set[signal.Signals]) -> int:
+    """Wait for the program, forwarding signals.
+
+    A SIGCHLD can go to another thread of the caller, which ignores it; so its absence is not trusted for long.
+    """
     while True:
-        number = signal.sigwait(watched)
-        if number != signal.SIGCHLD:
-            status = deliver(pid, number)
+        info = signal.sigtimedwait(watched, _LOST_CHILD_SECONDS)
+        if info is not None and info.si_signo != signal.SIGCHLD:
+            status = deliver(pid, info.si_signo)
             if status is not None:
                 return status
             continue

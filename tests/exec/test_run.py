@@ -335,3 +335,16 @@ def test_host_network(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) ->
 def test_read_only_root(make_spec: MakeSpec, capfd: pytest.CaptureFixture[str]) -> None:
     script = "touch /no && echo ESCAPED; touch /run/yes /dev/shm/yes && echo fine"
     assert output(capfd, make_spec("sh", "-c", script, readonly_root=True)) == "fine\n"
+
+
+def test_a_lost_child_signal_is_no_hang(make_spec: MakeSpec) -> None:
+    """Another thread of the caller may take SIGCHLD, which it ignores: pytest-xdist's did."""
+    stop = threading.Event()
+    taker = threading.Thread(target=stop.wait)
+    taker.start()
+    try:
+        for _ in range(20):
+            assert runner.run(make_spec("true")) == 0
+    finally:
+        stop.set()
+        taker.join()
