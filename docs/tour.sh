@@ -25,4 +25,5 @@ step envgit undo
 step envgit status
 step git --git-dir=.envgit fsck --strict --full
 step envgit fsck
-printf '\nThe environment stays in %s; remove it with: envgit gc --help; chmod -R u+w and rm -rf, or podman-style: see README.\n' "$lab/lab"
+printf '\nThe environment stays in %s. To remove it: rm -rf %s\n' "$lab/lab" "$lab"
+[ "$(id -u)" = 0 ] || printf '(its files may belong to subordinate ids: unshare --map-root-user --map-auto rm -rf %s)\n' "$lab"
