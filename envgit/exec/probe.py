@@ -15,10 +15,10 @@ from typing import NamedTuple
 from envgit.errors import SandboxError
 from envgit.exec import linux
 from envgit.exec.idmap import choose_idmap, disk_ids, find_helper, wait_status, write_maps
-from envgit.exec.place import Place, new_filesystem
+from envgit.exec.mount.place import Place, new_filesystem
+from envgit.exec.mount.resolve import open_inside
+from envgit.exec.mount.rootfs import MountOverlay
 from envgit.exec.privileges import become_namespace_root
-from envgit.exec.resolve import open_inside
-from envgit.exec.rootfs import MountOverlay
 from envgit.model import IdMap
 
 
@@ -138,12 +138,9 @@ def _probe_openat2() -> Finding:
 
 
 def _probe_groups() -> Finding:
-    """Control groups carry limits (memory, processes); this version sets none, so nothing depends on it yet."""
-    try:
-        with open("/sys/fs/cgroup/cgroup.controllers", encoding="ascii") as file:
-            return Finding("control groups", True, f"version 2: {file.read().strip()}", required=False)
-    except OSError:
-        return Finding("control groups", False, "not version 2: limits cannot be delegated", required=False)
+    from envgit.exec.cgroups.diagnosis import diagnose_limits
+
+    return Finding("limits", *diagnose_limits(), required=False)
 
 
 def _attempt(
