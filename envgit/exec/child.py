@@ -1,4 +1,4 @@
-"""The sandbox side: from the first instruction after clone to execve.
+"""The sandbox side: from the first instruction after clone to the root being in place; program.py does the rest.
 
 Runs in a copy of the monitor's process, so every module it needs is loaded; nothing may be imported, decoded by a
 new codec or looked up in the name service once pivot_root has happened: it would come from the environment.
@@ -7,28 +7,19 @@ Failures travel back as bytes through a pipe that a successful execve closes.
 
 from __future__ import annotations
 
-import errno
 import os
-import resource
-import signal
-from collections.abc import Callable
-from contextlib import suppress
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
-from envgit.errors import ProgramNotExecutable, ProgramNotFound, SandboxError
+from envgit.errors import SandboxError
 from envgit.exec import linux
-from envgit.exec.identity import Identity, resolve_identity
-from envgit.exec.mounts import Operation
-from envgit.exec.place import Place
-from envgit.exec.privileges import become_namespace_root, drop_privileges, harden_process
-from envgit.exec.resolve import read_inside
-from envgit.exec.spec import SandboxSpec, capability_mask
-
-DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-MAXIMUM_GROUPS = 65536
-
-execve = os.execve
-"""The last call; tests replace it to look at the process the program would become."""
+from envgit.exec.handoff import TERMINAL, Handoff
+from envgit.exec.mount.place import Place
+from envgit.exec.mount.plan import Operation
+from envgit.exec.privileges import become_namespace_root
+from envgit.exec.program import Gate, become_program, find_identity, maps_groups
+from envgit.exec.spec import Inside, LiveRoot, SandboxSpec
+from envgit.exec.terminal import open_terminal
+from envgit.named_tuple import NamedTuple
 
 
 class ChildPlan(NamedTuple):
@@ -36,20 +27,31 @@ class ChildPlan(NamedTuple):
 
     spec: SandboxSpec
     operations: list[Operation]
+    network: list[Operation]
+    """What is done in the own network namespace; for a LiveRoot opened before the root's mount namespace is entered."""
     go: int
     failure: int
+    handoff: Handoff
     keep: tuple[int, ...]
-    open_console: Callable[[int], None] | None
-    """Given the devpts root: make a terminal, send it to the monitor, make it this session's and descriptors 0 to 2."""
+    stdio: tuple[int, int, int]
+    outlives: bool = False
+    """The program does not die with the monitor."""
+    gate: int = -1
+    """Where such a program waits for a byte before execve; -1: nowhere."""
 
 
 def run_child(plan: ChildPlan) -> NoReturn:
     """Build the sandbox around this process and become its program; never returns."""
     step = ["start"]
     try:
-        close_all_but((0, 1, 2, plan.go, plan.failure, *plan.keep))
+        _take_stdio(plan)
+        gate = (plan.gate,) if plan.gate >= 0 else ()
+        close_all_but((0, 1, 2, plan.go, plan.failure, plan.handoff.child_end, *gate, *plan.keep))
         if os.read(plan.go, 1):  # nothing read: the monitor died or gave up
-            _become_program(plan, step)
+            if isinstance(plan.spec.root, Inside):
+                _enter_running(plan, step)
+            else:
+                _build(plan, step)
     except SandboxError as error:
         report_failure(plan.failure, error)
     except OSError as error:
@@ -75,9 +77,18 @@ def report_failure(fd: int, error: SandboxError) -> None:
     os.write(fd, b"\0".join(part.encode("utf-8", "surrogateescape") for part in parts))
 
 
-def _become_program(plan: ChildPlan, step: list[str]) -> NoReturn:
+def _take_stdio(plan: ChildPlan) -> None:
+    """Make the given descriptors 0, 1 and 2; all are copied up first, so that none overwrites another."""
+    if plan.stdio != (0, 1, 2):
+        copies = [os.dup(fd) for fd in plan.stdio]
+        while any(fd < 3 for fd in copies):
+            copies = [os.dup(fd) if fd < 3 else fd for fd in copies]
+        for number, fd in enumerate(copies):
+            os.dup2(fd, number)
+
+
+def _build(plan: ChildPlan, step: list[str]) -> NoReturn:
     spec = plan.spec
-    groups_allowed = sum(extent.size for extent in spec.idmap.gids) > 1
     os.umask(0o022)
     place = Place()
     step[0] = "private mounts"
@@ -85,56 +96,63 @@ def _become_program(plan: ChildPlan, step: list[str]) -> NoReturn:
     for operation in plan.operations:
         step[0] = operation.describe()
         operation.open(place)
+    if not isinstance(spec.root, LiveRoot):
+        for operation in plan.network:
+            step[0] = operation.describe()
+            operation.open(place)
     step[0] = "root of the user namespace"
-    become_namespace_root(groups_allowed)
+    become_namespace_root(maps_groups(spec))
+    step[0] = "cgroup namespace"
+    linux.unshare(linux.CLONE_NEWCGROUP)  # not at the clone: its root is the group that limits put the process into
     for operation in plan.operations:
         step[0] = operation.describe()
         operation.execute(place)
+    for name, fd in place.handed_over:
+        plan.handoff.send(name, fd)
+        os.close(fd)
+    for operation in plan.network:
+        step[0] = operation.describe()
+        operation.execute(place)
     step[0] = "user"
-    identity = resolve_identity(
-        spec.user, read_inside(place.root_fd, b"/etc/passwd"), read_inside(place.root_fd, b"/etc/group")
-    )
-    identity = identity._replace(groups=mapped_groups(identity.groups, spec))
+    identity = find_identity(spec, place.root_fd)
     step[0] = "hostname"
-    linux.sethostname(spec.hostname)
+    if not any(each.kind == "uts" for each in spec.joined):
+        linux.sethostname(spec.hostname)
     step[0] = "terminal"
     os.setsid()
-    if plan.open_console is not None:
-        plan.open_console(place.devpts_fd)
+    if spec.terminal:
+        _make_terminal(plan, place.devpts_fd)
     step[0] = "pivot_root"
     _pivot(place.root_fd)
-    step[0] = "session keyring"
-    _leave_keyring()
-    for number, soft, hard in spec.rlimits:
-        step[0] = f"resource limit {number}"
-        resource.setrlimit(number, (soft, hard))
-    _enter_directory(spec.cwd)
-    step[0] = "privileges"
-    drop_privileges(identity, capability_mask(spec.capabilities), groups_allowed, spec.no_new_privileges)
-    environment = dict(spec.env)
-    environment.setdefault(b"HOME", identity.home)
-    _reset_signals()
-    step[0] = "descriptors"
-    linux.close_range(3, linux.LAST_FD, linux.CLOSE_RANGE_CLOEXEC)
-    harden_process()
-    os.set_blocking(plan.go, False)
-    try:
-        os.read(plan.go, 1)
-        os._exit(125)  # end of file: the monitor died before PDEATHSIG was armed
-    except BlockingIOError:
-        pass
-    _execute(spec.argv, environment, identity)
+    _check_mounts(place.proc_fd)
+    become_program(spec, identity, plan.go, step, _gate(plan))
 
 
-def mapped_groups(groups: tuple[int, ...], spec: SandboxSpec) -> tuple[int, ...]:
-    """Return the supplementary groups that this sandbox's id map has, no more than the kernel takes: /etc/group is hostile
-    input, and a group that nothing inside can belong to is no reason to refuse the program."""
-    known = [
-        group
-        for group in groups
-        if any(extent.inside <= group < extent.inside + extent.size for extent in spec.idmap.gids)
-    ]
-    return tuple(known[:MAXIMUM_GROUPS])
+def _enter_running(plan: ChildPlan, step: list[str]) -> NoReturn:
+    """Continue in namespaces that exist; the working directory is their root, and nothing of the host is open."""
+    spec = plan.spec
+    os.umask(0o022)
+    step[0] = "root of the user namespace"
+    become_namespace_root(maps_groups(spec))
+    step[0] = "user"
+    root_fd = os.open(b"/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    identity = find_identity(spec, root_fd)
+    step[0] = "terminal"
+    os.setsid()
+    if spec.terminal:
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        _make_terminal(plan, os.open(b"/dev/pts", flags))
+    become_program(spec, identity, plan.go, step, _gate(plan))
+
+
+def _gate(plan: ChildPlan) -> Gate | None:
+    return Gate(plan.gate, plan.failure) if plan.outlives else None
+
+
+def _make_terminal(plan: ChildPlan, devpts_fd: int) -> None:
+    master = open_terminal(devpts_fd)
+    plan.handoff.send(TERMINAL, master)
+    os.close(master)
 
 
 def _pivot(root_fd: int) -> None:
@@ -147,59 +165,12 @@ def _pivot(root_fd: int) -> None:
         raise SandboxError("the new root is not /")
 
 
-def _leave_keyring() -> None:
-    try:
-        linux.join_new_session_keyring()
-    except OSError as error:
-        if error.errno not in (errno.ENOSYS, errno.EPERM, errno.EDQUOT):
-            raise
-
-
-def _enter_directory(path: bytes) -> None:
-    """Change to the working directory and make sure it lies inside (a leaked descriptor could lead outside)."""
-    try:
-        os.chdir(path or b"/")
-        current = os.getcwdb()
-    except OSError as error:
-        raise SandboxError(
-            f"working directory {os.fsdecode(path)}: {error.strerror}", hint="create it in the environment, or use -w"
-        ) from error
-    if not current.startswith(b"/"):
-        raise SandboxError("the working directory lies outside the sandbox")
-
-
-def _reset_signals() -> None:
-    """Undo what Python and the caller ignore or block; both would survive execve."""
-    for number in range(1, signal.NSIG):
-        with suppress(OSError):  # SIGKILL and SIGSTOP
-            linux.default_signal(number)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def _execute(argv: tuple[bytes, ...], environment: dict[bytes, bytes], identity: Identity) -> NoReturn:
-    name = argv[0]
-    shown = os.fsdecode(name)
-    if b"/" in name:
-        candidates = [name]
-    else:
-        folders = environment.get(b"PATH", DEFAULT_PATH).split(b":")
-        candidates = [(folder or b".") + b"/" + name for folder in folders]
-    denied = False
-    for path in candidates:
-        try:
-            execve(path, argv, environment)
-        except OSError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                if os.path.isfile(path):
-                    raise ProgramNotExecutable(f"{shown}: its interpreter or loader is missing") from error
-                continue
-            if error.errno == errno.EACCES and len(candidates) > 1:
-                denied = True
-                continue
-            reason = "is a directory" if os.path.isdir(path) else error.strerror
-            raise ProgramNotExecutable(f"cannot execute {shown}: {reason}") from error
-    if denied:
-        raise ProgramNotExecutable(f"cannot execute {shown}: permission denied for uid {identity.uid}")
-    if b"/" in name:
-        raise ProgramNotFound(f"{shown} does not exist in the environment")
-    raise ProgramNotFound(f"{shown} is in no folder of PATH of the environment")
+def _check_mounts(proc_fd: int) -> None:
+    """Make sure that nothing of the host's mount tree is left: one mount is at `/`, and it is the root of all others."""
+    fd = os.open(b"self/mountinfo", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+    with open(fd, "rb") as file:
+        mounts = [line.split(b" ", 5) for line in file]
+    roots = {fields[0] for fields in mounts if fields[4] == b"/"}
+    known = {fields[0] for fields in mounts}
+    if len(roots) != 1 or any(fields[1] not in known and fields[0] not in roots for fields in mounts):
+        raise SandboxError("mounts of the host are left in the sandbox")

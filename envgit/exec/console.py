@@ -1,139 +1,130 @@
-"""A terminal of the sandbox's own, copied to and from the caller's. Imported only for runs with a terminal.
+"""The sandbox's terminal on the caller's: bytes and window sizes are copied while the program runs.
 
-The pair is made inside, on the sandbox's devpts, and its master sent out: no descriptor of the caller's terminal ever
-gets in, so nothing inside can push input into it (TIOCSTI).
+Imported only for runs with a terminal. The caller's terminal is raw meanwhile and always restored.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import select
-import signal
-import socket
 import termios
 import tty
-from collections.abc import Callable
+from typing import Any
 
-from envgit.errors import SandboxError
-from envgit.exec import linux
+from envgit.exec.reactor import READABLE, WRITABLE, Reactor, write_all
 
-TIOCSPTLCK = 0x40045431
-TIOCGPTN = 0x80045430
 PIECE_BYTES = 65536
+MOST_UNSENT_BYTES = 1 << 20
+"""Keys and pastes that the program has not taken yet; beyond, the caller's terminal is not read: its own buffer fills."""
 
 
 class Console:
-    """One terminal: `open_inside` is called by the child, everything else by the monitor."""
+    """Copies between the master of a sandbox's terminal and descriptors 0 and 1; takes `master` over."""
 
-    def __init__(self) -> None:
-        self._here, self._there = socket.socketpair()
-        self.child_end = self._there.fileno()
-        self._saved: list[object] | None = None
-
-    def open_inside(self, devpts_fd: int) -> None:
-        """Make a pair on devpts, send its master to the monitor, take the slave as terminal and descriptors 0 to 2."""
-        master = os.open(b"ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=devpts_fd)
-        fcntl.ioctl(master, TIOCSPTLCK, bytes(4))
-        number = int.from_bytes(fcntl.ioctl(master, TIOCGPTN, bytes(4)), "little")
-        slave = os.open(b"%d" % number, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=devpts_fd)
-        socket.send_fds(self._there, [b"x"], [master])
-        os.close(master)
-        fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-        for fd in (0, 1, 2):
-            os.dup2(slave, fd)
-
-    def relay(self, pid: int, watched: set[signal.Signals], deliver: Callable[[int, int], int | None]) -> int:
-        """Copy bytes and window sizes until the program ends; return its status. The caller's terminal is raw
-        meanwhile and always restored."""
-        _, fds, _, _ = socket.recv_fds(self._here, 1, 1)
-        if not fds:
-            raise SandboxError("the sandbox did not make a terminal")
-        master = fds[0]
-        signals = linux.signalfd({int(number) for number in watched})
+    def __init__(self, master: int, reactor: Reactor) -> None:
+        self._master = master
+        self._reactor = reactor
+        self._unsent = b""
+        self._reads_input = True
+        self._saved = _make_raw()
+        os.set_blocking(master, False)
+        self.copy_size()
+        reactor.watch(master, READABLE, self._master_ready)
         try:
-            self._make_raw()
-            self._copy_size(master)
-            return self._copy(master, signals, pid, deliver)
-        finally:
-            self._restore()
-            os.close(signals)
-            os.close(master)
+            reactor.watch(0, READABLE, self._input_ready)
+        except PermissionError:  # a regular file: always ready, read it as the program takes it
+            self._unsent = _read_everything()
+            self._end_input()
 
-    def close(self) -> None:
-        self._here.close()
-        self._there.close()
-
-    def _copy(self, master: int, signals: int, pid: int, deliver: Callable[[int, int], int | None]) -> int:
-        poll = select.poll()
-        poll.register(master, select.POLLIN)
-        poll.register(0, select.POLLIN)
-        poll.register(signals, select.POLLIN)
-        while True:
-            for fd, _ in poll.poll():
-                if fd == signals:
-                    status = self._take_signals(signals, master, pid, deliver)
-                    if status is not None:
-                        _drain(master)
-                        return status
-                elif fd == master:
-                    if not _move(master, 1):
-                        poll.unregister(master)
-                elif not _move(0, master):
-                    poll.unregister(0)
-                    if not os.isatty(0):
-                        os.write(master, b"\x04")
-
-    def _take_signals(
-        self, signals: int, master: int, pid: int, deliver: Callable[[int, int], int | None]
-    ) -> int | None:
-        try:
-            number = int.from_bytes(os.read(signals, 128)[:4], "little")
-        except BlockingIOError:
-            return None
-        if number == signal.SIGWINCH:
-            self._copy_size(master)
-            return None
-        if number != signal.SIGCHLD:
-            return deliver(pid, number)
-        ended, raw = os.waitpid(pid, os.WNOHANG)
-        if not ended:
-            return None
-        code = os.waitstatus_to_exitcode(raw)
-        return 128 - code if code < 0 else code
-
-    def _make_raw(self) -> None:
-        if os.isatty(0):
-            self._saved = termios.tcgetattr(0)
-            tty.setraw(0, termios.TCSADRAIN)
-
-    def _restore(self) -> None:
-        if self._saved is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)  # type: ignore[arg-type]
-            self._saved = None
-
-    @staticmethod
-    def _copy_size(master: int) -> None:
+    def copy_size(self) -> None:
+        """Give the sandbox's terminal the size of the caller's."""
         for fd in (0, 1, 2):
             if os.isatty(fd):
-                fcntl.ioctl(master, termios.TIOCSWINSZ, fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
+                fcntl.ioctl(self._master, termios.TIOCSWINSZ, fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
                 return
 
+    def close(self) -> None:
+        """Copy what the program wrote before it ended; restore the caller's terminal."""
+        while self._master >= 0 and (data := _read_waiting(self._master)):
+            write_all(1, data)
+        self._reactor.unwatch(0)
+        if self._master >= 0:
+            self._close_master()
+        if self._saved is not None:
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
+            self._saved = None
 
-def _move(source: int, target: int) -> bool:
-    """Copy what is there; False at the end (a master gives EIO when nobody has the slave open)."""
+    def _master_ready(self, events: int) -> None:
+        if events & WRITABLE:
+            self._send()
+        if events & ~WRITABLE and self._master >= 0:
+            data = _read_waiting(self._master)
+            if data:
+                write_all(1, data)
+            elif data is not None:
+                self._close_master()
+
+    def _input_ready(self, events: int) -> None:
+        try:
+            data = os.read(0, PIECE_BYTES)
+        except OSError:
+            data = b""
+        self._unsent += data
+        if not data:
+            self._end_input()
+        elif len(self._unsent) > MOST_UNSENT_BYTES:
+            self._reactor.unwatch(0)
+            self._reads_input = False
+        self._send()
+
+    def _end_input(self) -> None:
+        self._reactor.unwatch(0)
+        if not os.isatty(0):
+            self._unsent += b"\x04"
+        self._send()
+
+    def _send(self) -> None:
+        """Write what the terminal takes; never wait: the program may be waiting for its output to be read."""
+        if self._master < 0:
+            return
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._master, self._unsent[:PIECE_BYTES]) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._unsent = b""
+        self._reactor.watch(self._master, READABLE | (WRITABLE if self._unsent else 0), self._master_ready)
+        if not self._reads_input and len(self._unsent) < MOST_UNSENT_BYTES:
+            self._reads_input = True
+            self._reactor.watch(0, READABLE, self._input_ready)
+
+    def _close_master(self) -> None:
+        self._reactor.unwatch(self._master)
+        os.close(self._master)
+        self._master = -1
+
+
+def _make_raw() -> list[Any] | None:
+    if not os.isatty(0):
+        return None
+    saved: list[Any] = termios.tcgetattr(0)
+    tty.setraw(0, termios.TCSADRAIN)
+    return saved
+
+
+def _read_waiting(master: int) -> bytes | None:
+    """Return what is there: b"" at the end (a master gives EIO when nobody has the slave open), None for nothing now."""
     try:
-        data = os.read(source, PIECE_BYTES)
+        return os.read(master, PIECE_BYTES)
+    except BlockingIOError:
+        return None
     except OSError:
-        return False
-    view = memoryview(data)
-    while view:
-        view = view[os.write(target, view) :]
-    return bool(data)
+        return b""
 
 
-def _drain(master: int) -> None:
-    """Copy what the program wrote before it ended."""
-    os.set_blocking(master, False)
-    while _move(master, 1):
-        pass
+def _read_everything() -> bytes:
+    pieces = []
+    while piece := os.read(0, PIECE_BYTES):
+        pieces.append(piece)
+    return b"".join(pieces)

@@ -6,9 +6,9 @@ The files are hostile input read as bytes; the C library's name service is never
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from envgit.errors import SandboxError
+from envgit.named_tuple import NamedTuple
 
 
 class Identity(NamedTuple):

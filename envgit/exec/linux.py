@@ -73,12 +73,12 @@ SIGCHLD = 17
 _X86_64 = {
     "clone": 56, "mount": 165, "umount2": 166, "pivot_root": 155, "setns": 308, "unshare": 272, "capset": 126,
     "prctl": 157, "sethostname": 170, "keyctl": 250, "signalfd4": 289, "rt_sigaction": 13,
-    "syncfs": 306,
+    "syncfs": 306, "seccomp": 317,
 }  # fmt: skip
 _GENERIC = {
     "clone": 220, "mount": 40, "umount2": 39, "pivot_root": 41, "setns": 268, "unshare": 97, "capset": 91,
     "prctl": 167, "sethostname": 161, "keyctl": 219, "signalfd4": 74, "rt_sigaction": 134,
-    "syncfs": 267,
+    "syncfs": 267, "seccomp": 277,
 }  # fmt: skip
 _COMMON = {
     "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432, "close_range": 436,
@@ -97,6 +97,12 @@ class _Word(_SimpleCData):  # type: ignore[type-arg]
     """A register: an int, bytes (its address), or None."""
 
     _type_ = "P"
+
+
+class _Text(_SimpleCData):  # type: ignore[type-arg]
+    """Holds the address of bytes, where a structure has to contain one."""
+
+    _type_ = "z"
 
 
 class _Function(CFuncPtr):
@@ -265,3 +271,9 @@ def signalfd(signals: set[int]) -> int:
     """Return a descriptor that is readable while one of the (blocked) signals is pending."""
     mask = sum(1 << (number - 1) for number in signals)
     return _call("signalfd4", -1, mask.to_bytes(8, "little"), 8, os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def install_filter(program: bytes) -> None:
+    """Make a classic BPF program the system call filter of this thread (struct sock_fprog; 8 bytes an instruction)."""
+    address = bytes(memoryview(_Text(program)))
+    _call("seccomp", 1, 0, (len(program) // 8).to_bytes(8, "little") + address)

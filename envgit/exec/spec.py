@@ -5,9 +5,12 @@ Paths and strings that reach the kernel are bytes. Nothing here touches the syst
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
+from envgit.exec.identity import Identity
+from envgit.exec.network.subnet import Subnet
 from envgit.model import IdMap
+from envgit.named_tuple import NamedTuple
 
 CAPABILITY_NUMBERS = {
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_DAC_READ_SEARCH": 2, "CAP_FOWNER": 3, "CAP_FSETID": 4, "CAP_KILL": 5,
@@ -53,6 +56,12 @@ class OverlayRoot(NamedTuple):
     """The changes are thrown away: never sync."""
 
 
+class DirectoryRoot(NamedTuple):
+    """A finished root file system in a directory, as OCI bundles have it; its files are owned as the id map says."""
+
+    path: bytes
+
+
 class LiveRoot(NamedTuple):
     """The root of a running sandbox, joined; `pid` and `start_time` (ticks since boot) as on_started gave them."""
 
@@ -60,17 +69,51 @@ class LiveRoot(NamedTuple):
     start_time: int
 
 
-class Mount(NamedTuple):
-    """A caller's mount. "bind": `source` of the host, opened with the caller's rights; "tmpfs": empty memory."""
+class Inside(NamedTuple):
+    """Every namespace of a running sandbox, joined: its mounts, processes, network. What the spec says of mounts, files,
+    host name and network does not apply; user, capabilities, limits and the system call filter do."""
 
-    kind: Literal["bind", "tmpfs"]
+    pid: int
+    start_time: int
+
+
+class Mount(NamedTuple):
+    """A caller's mount; always nodev and nosuid. `target` is absolute inside, links honoured with the environment as `/`.
+
+    "bind": `source` of the host, opened with the caller's rights. "tmpfs": empty memory. "volume": the folder `source` of the
+    store, whose owners on disk are the sandbox's. "layers": the stack `layers`, top first, read-only whatever happens.
+    """
+
+    kind: Literal["bind", "tmpfs", "volume", "layers"]
     target: bytes
     source: bytes = b""
     readonly: bool = False
+    noexec: bool = False
+    options: tuple[tuple[bytes, bytes], ...] = ()
+    """Of tmpfs, as the kernel spells them: size, mode, uid, gid, nr_inodes."""
+    layers: tuple[bytes, ...] = ()
+    subpath: bytes = b""
+    """Of volume and layers: what of them is shown, resolved with them as `/`."""
+    insist: bool = False
+    """Of bind: also the socket of a container engine."""
+    marker: bytes = b""
+    """Of volume: a file with `new`; what the environment has at the target is copied into the volume, then it says `used`."""
 
 
-Root: TypeAlias = OverlayRoot | LiveRoot
-Network: TypeAlias = Literal["none", "host"]
+Root: TypeAlias = OverlayRoot | DirectoryRoot | LiveRoot | Inside
+Network: TypeAlias = Literal["none", "host", "tap", "veth"]
+"""none: the own loopback. host: the caller's. tap: the own, with an interface of which the monitor hears
+when it is used. veth: the own,
+into which the monitor moves an interface before the program starts."""
+
+SHM_BYTES = 64 << 20
+
+
+class JoinedNamespace(NamedTuple):
+    """A namespace that exists: `path` names it (/proc/PID/ns/..., or where one is bound), on the host."""
+
+    kind: Literal["network", "ipc", "uts"]
+    path: bytes
 
 
 class SandboxSpec(NamedTuple):
@@ -87,6 +130,8 @@ class SandboxSpec(NamedTuple):
     hostname: bytes = b"envgit"
     terminal: bool = False
     network: Network = "none"
+    subnet: Subnet = Subnet()
+    """Addresses of a "tap"."""
     mounts: tuple[Mount, ...] = ()
     files: tuple[tuple[bytes, bytes], ...] = ()
     """(path, content): memory files mounted over the path; a missing mount point is created as an empty file."""
@@ -97,10 +142,27 @@ class SandboxSpec(NamedTuple):
     nested_namespaces: bool = False
     """Allow programs inside to create user namespaces of their own."""
     no_new_privileges: bool = True
+    seccomp: bytes = b""
+    """The system call filter as a classic BPF program (see exec/seccomp); empty: none."""
     rlimits: tuple[tuple[int, int, int], ...] = ()
     """(resource number, soft, hard)."""
+    oom_score_adj: int | None = None
+    """None: the caller's, but never below 0, which is a privilege."""
+    shm_bytes: int = SHM_BYTES
+    """Size of /dev/shm."""
     forbidden_sources: tuple[bytes, ...] = ()
-    """Host folders that no bind mount may show, contain or lie in (the store), besides `/`, /proc, /sys, /dev."""
+    """Host folders that no bind mount may be or lie in (the store), besides /proc, /sys, /dev; below one they are covered."""
+    identity: Identity | None = None
+    """Who the program runs as, by numbers; then `user` is not looked at."""
+    umask: int = 0o022
+    joined: tuple[JoinedNamespace, ...] = ()
+    """Entered instead of made; the caller must have power over them. A joined host name stays as it is."""
+    sysctls: tuple[tuple[bytes, bytes], ...] = ()
+    """(name with dots, value): settings of the sandbox's own namespaces, written below its /proc/sys."""
+    fresh_run: bool = True
+    """Mount an empty /run; else the root's own is seen."""
+    volume_ids_as_on_disk: bool = False
+    """For root: files of bind mounts belong inside to whoever the id map says, instead of to the same numbers as outside."""
 
 
 def capability_mask(names: tuple[str, ...]) -> int:

@@ -72,3 +72,13 @@ def make_spec(lower: Path, tmp_path: Path) -> Iterator[Callable[..., SandboxSpec
         return SandboxSpec(argv=tuple(map(os.fsencode, argv)), **values)  # type: ignore[arg-type]
 
     yield make
+
+
+@pytest.fixture(scope="session")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that makes escape attempts and tells what it finds, compiled once."""
+    from tests.exec.escape.program import build
+
+    folder = tmp_path_factory.mktemp("probe")
+    folder.chmod(0o755)
+    return build(folder)

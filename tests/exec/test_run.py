@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from envgit.errors import ProgramNotExecutable, ProgramNotFound, SandboxError
-from envgit.exec import child, idmap, linux, runner
+from envgit.exec import idmap, linux, process, program, runner
 from envgit.exec.spec import LiveRoot, Mount, OverlayRoot, SandboxSpec
 
 from .conftest import own
@@ -83,7 +83,7 @@ def test_nothing_is_imported_between_clone_and_exec(
         os.write(1, repr(sorted(set(sys.modules) - before)).encode())
         os._exit(0)
 
-    monkeypatch.setattr(child, "execve", look)
+    monkeypatch.setattr(program, "execve", look)
     assert output(capfd, make_spec("true")) == "[]"
 
 
@@ -234,22 +234,17 @@ def start_in_background(spec: SandboxSpec) -> tuple[int, int, int]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals(make_spec: MakeSpec, number: signal.Signals) -> None:
     signal.signal(number, signal.SIG_DFL if number != signal.SIGINT else signal.default_int_handler)  # CI may ignore it
-
-    def send(pid: int, start: int) -> None:
-        threading.Timer(0.15, os.kill, (os.getpid(), number)).start()
-
-    assert runner.run(make_spec("sleep", "30"), on_started=send) == 128 + number
-    assert (
-        runner.run(
-            make_spec("sh", "-c", f"trap 'exit 9' {number.value}; while :; do sleep 0.02; done"), on_started=send
-        )
-        == 9
-    )
+    handles = f"trap 'exit 9' {number.value}; : > /dev/shm/ready; while :; do sleep 0.02; done"
+    for argv, status in ((("sleep", "30"), 128 + number), (("sh", "-c", handles), 9)):
+        monitor, _, _ = start_in_background(make_spec(*argv))
+        time.sleep(0.3)  # until the trap is set
+        os.kill(monitor, number)
+        assert os.waitstatus_to_exitcode(os.waitpid(monitor, 0)[1]) == status
 
 
 def test_killed_monitor_leaves_nothing(make_spec: MakeSpec) -> None:
     monitor, pid, start = start_in_background(make_spec("sleep", "20"))
-    assert runner.start_time(pid) == start
+    assert process.start_time(pid) == start
     os.kill(monitor, signal.SIGKILL)
     os.waitpid(monitor, 0)
     deadline = time.monotonic() + 5

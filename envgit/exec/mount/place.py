@@ -16,7 +16,7 @@ _LEGACY_FLAGS = (
 class Place:
     """The state that operations of one plan share; lives in the child between clone and exec only."""
 
-    __slots__ = ("dev_fd", "devpts_fd", "null_fd", "proc_fd", "protected_devices", "root_fd")
+    __slots__ = ("created", "dev_fd", "devpts_fd", "handed_over", "null_fd", "proc_fd", "protected_devices", "root_fd")
 
     def __init__(self) -> None:
         self.root_fd = -1
@@ -24,6 +24,10 @@ class Place:
         self.devpts_fd = -1
         self.proc_fd = -1
         self.null_fd = -1
+        self.handed_over: list[tuple[bytes, int]] = []
+        """Descriptors for the monitor, by name: see handoff.py."""
+        self.created: list[bytes] = []
+        """Mount points made in the root file system, without leading slash."""
         self.protected_devices: set[int] = set()
         """st_dev of /proc, /sys and /dev: nothing of the caller's is mounted in them, whatever links say."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 
 from envgit.errors import HostUnsupported, SandboxError
 from envgit.exec import linux
-from envgit.exec.place import Place, clone_mount, new_filesystem
+from envgit.exec.mount.place import Place, clone_mount, new_filesystem, restrict
 
 ROOT_ATTRIBUTES = linux.MOUNT_ATTR_NODEV | linux.MOUNT_ATTR_NOSUID
 
@@ -21,7 +23,7 @@ class MountOverlay:
     one thing that the kernel translates into the new mount namespace.
     """
 
-    __slots__ = ("_fds", "lowers", "options", "upper", "volatile", "work")
+    __slots__ = ("_fds", "lowers", "upper", "volatile", "work")
 
     def __init__(self, lowers: tuple[bytes, ...], upper: bytes, work: bytes, volatile: bool) -> None:
         """`lowers`, `upper`, `work` are relative to the working directory of the child."""
@@ -43,62 +45,102 @@ class MountOverlay:
                 raise SandboxError(f"layer folder {os.fsdecode(path)}: {error.strerror}") from error
 
     def execute(self, place: Place) -> None:
-        *lowers, upper, work = (b"/proc/self/fd/%d" % fd for fd in self._fds)
-        context = linux.fsopen(b"overlay")
-        try:
-            # userxattr also switches off redirect_dir and metacopy, which kernels refuse to be told again
-            linux.fsconfig_flag(context, b"userxattr")
-            for lower in lowers:
-                linux.fsconfig_string(context, b"lowerdir+", lower)
-            for key, value in ((b"upperdir", upper), (b"workdir", work), (b"index", b"off"), (b"metacopy", b"off")):
-                linux.fsconfig_string(context, key, value)
-            if self.volatile:
-                linux.fsconfig_flag(context, b"volatile")
-            linux.fsconfig_create(context)
-            place.root_fd = linux.fsmount(context, ROOT_ATTRIBUTES)
-        except OSError as error:
-            # Before Linux 6.7 there is no "lowerdir+", which shows at the first use of it or not before the creation.
-            fd = self._mount_by_string(lowers, upper, work) if error.errno == errno.EINVAL else None
-            if fd is None:
-                raise _overlay_refused(error, context) from error
-            place.root_fd = fd
-        finally:
-            os.close(context)
+        *lowers, upper, work = self._fds
+        place.root_fd = make_overlay(lowers, (upper, work), volatile=self.volatile)
         for fd in self._fds:
             os.close(fd)
         linux.move_mount(place.root_fd, slash := os.open(b"/", os.O_PATH | os.O_CLOEXEC))
         os.close(slash)
 
-    def _mount_by_string(self, lowers: list[bytes], upper: bytes, work: bytes) -> int | None:
-        """Mount with mount(2), whose options fill a page (about 230 layers); None when that is refused as well.
 
-        fsconfig is no way: a value has 255 bytes at most. mount(2) needs a place by name, so a tmpfs of this namespace, which
-        goes with the old root, lends one.
-        """
-        options = [
-            b"lowerdir=" + b":".join(lowers),
-            b"upperdir=" + upper,
-            b"workdir=" + work,
-            b"index=off",
-            b"userxattr",
-        ]
-        data = b",".join(options + [b"volatile"] * self.volatile)
-        staging = new_filesystem(b"tmpfs", ((b"mode", b"0700"),), ROOT_ATTRIBUTES)
-        slash = os.open(b"/", os.O_PATH | os.O_CLOEXEC)
+def make_overlay(
+    lower_fds: Sequence[int], upper_and_work: tuple[int, int] | None = None, volatile: bool = False
+) -> int:
+    """Return a new, unattached overlay mount of directories that were opened in this mount namespace, nodev and nosuid.
+
+    Without `upper_and_work` it is read-only, and needs two layers. Raises SandboxError with what the kernel said.
+    """
+    lowers = [b"/proc/self/fd/%d" % fd for fd in lower_fds]
+    options: list[tuple[bytes, bytes]] = []
+    if upper_and_work is not None:
+        upper, work = (b"/proc/self/fd/%d" % fd for fd in upper_and_work)
+        options = [(b"upperdir", upper), (b"workdir", work), (b"index", b"off"), (b"metacopy", b"off")]
+    context = linux.fsopen(b"overlay")
+    try:
+        # userxattr also switches off redirect_dir and metacopy, which kernels refuse to be told again
+        linux.fsconfig_flag(context, b"userxattr")
+        for lower in lowers:
+            linux.fsconfig_string(context, b"lowerdir+", lower)
+        for key, value in options:
+            linux.fsconfig_string(context, key, value)
+        if volatile:
+            linux.fsconfig_flag(context, b"volatile")
+        linux.fsconfig_create(context)
+        return linux.fsmount(context, ROOT_ATTRIBUTES)
+    except OSError as error:
+        # Before Linux 6.7 there is no "lowerdir+", which shows at the first use of it or not before the creation.
+        fd = _mount_by_string(lowers, options, volatile) if error.errno == errno.EINVAL else None
+        if fd is None:
+            raise _overlay_refused(error, context) from error
+        return fd
+    finally:
+        os.close(context)
+
+
+def _mount_by_string(lowers: list[bytes], options: list[tuple[bytes, bytes]], volatile: bool) -> int | None:
+    """Mount with mount(2), whose options fill a page (about 230 layers); None when that is refused as well.
+
+    fsconfig is no way: a value has 255 bytes at most. mount(2) needs a place by name, so a tmpfs of this namespace, which
+    goes with the old root, lends one.
+    """
+    words = [b"lowerdir=" + b":".join(lowers), b"userxattr"]
+    words += [key + b"=" + value for key, value in options if key != b"metacopy"]
+    data = b",".join(words + [b"volatile"] * volatile)
+    staging = new_filesystem(b"tmpfs", ((b"mode", b"0700"),), ROOT_ATTRIBUTES)
+    slash = os.open(b"/", os.O_PATH | os.O_CLOEXEC)
+    try:
+        linux.move_mount(staging, slash)
+        os.mkdir(b"root", 0o700, dir_fd=staging)
+        target = os.open(b"root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=staging)
         try:
-            linux.move_mount(staging, slash)
-            os.mkdir(b"root", 0o700, dir_fd=staging)
-            target = os.open(b"root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=staging)
-            try:
-                linux.mount_overlay(b"/proc/self/fd/%d" % target, data)
-            except OSError:
-                return None
-            finally:
-                os.close(target)
-            return linux.open_tree(staging, b"root", linux.OPEN_TREE_CLONE)
+            linux.mount_overlay(b"/proc/self/fd/%d" % target, data)
+        except OSError:
+            return None
         finally:
-            os.close(slash)
-            os.close(staging)
+            os.close(target)
+        return linux.open_tree(staging, b"root", linux.OPEN_TREE_CLONE)
+    finally:
+        os.fchdir(staging)
+        with suppress(OSError):  # it was not attached
+            linux.umount_detach(b".")  # left on `/`, it would keep pivot_root from replacing what lies below
+        os.fchdir(slash)
+        os.close(slash)
+        os.close(staging)
+
+
+class BindRoot:
+    """Put a copy of a directory's mount over `/`: the finished root of an OCI bundle."""
+
+    __slots__ = ("_fd", "path")
+
+    def __init__(self, path: bytes) -> None:
+        """`path` is relative to the working directory of the child."""
+        self.path = path
+        self._fd = -1
+
+    def describe(self) -> str:
+        return f"directory {os.fsdecode(self.path)} on /"
+
+    def open(self, place: Place) -> None:
+        self._fd = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def execute(self, place: Place) -> None:
+        place.root_fd = clone_mount(self._fd, recursive=True)
+        os.close(self._fd)
+        restrict(place.root_fd, ROOT_ATTRIBUTES, recursive=True)
+        slash = os.open(b"/", os.O_PATH | os.O_CLOEXEC)
+        linux.move_mount(place.root_fd, slash)
+        os.close(slash)
 
 
 class CloneLiveRoot:

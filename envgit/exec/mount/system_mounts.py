@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 from envgit.errors import HostUnsupported, SandboxError
 from envgit.exec import linux
-from envgit.exec.place import attach, clone_mount, new_filesystem, restrict
-from envgit.exec.resolve import open_directory, open_inside
+from envgit.exec.mount.place import attach, clone_mount, new_filesystem, restrict
+from envgit.exec.mount.resolve import open_directory, open_inside
 
 if TYPE_CHECKING:
-    from envgit.exec.place import Place
+    from envgit.exec.mount.place import Place
 
 NODEV, NOSUID, NOEXEC = linux.MOUNT_ATTR_NODEV, linux.MOUNT_ATTR_NOSUID, linux.MOUNT_ATTR_NOEXEC
 READ_ONLY = linux.MOUNT_ATTR_RDONLY
 TTY_GROUP = 5
+SYS_ATTRIBUTES = READ_ONLY | NOSUID | NODEV | NOEXEC
+MQUEUE_ATTRIBUTES = NOSUID | NODEV | NOEXEC
 
 DEVICES = ((b"null", 1, 3), (b"zero", 1, 5), (b"full", 1, 7), (b"random", 1, 8), (b"urandom", 1, 9), (b"tty", 5, 0))
 LINKS = (
@@ -33,10 +35,13 @@ class MountDev:
     group 5, which owns terminals.
     """
 
-    __slots__ = ("_nodes", "tty_group")
+    __slots__ = ("_nodes", "prepared_mqueue", "shm_bytes", "tty_group")
 
-    def __init__(self, tty_group: bool) -> None:
+    def __init__(self, tty_group: bool, shm_bytes: int) -> None:
         self.tty_group = tty_group
+        self.shm_bytes = shm_bytes
+        self.prepared_mqueue = -1
+        """The mqueue of a joined ipc namespace, which only its owner can mount."""
         self._nodes: list[tuple[bytes, int]] = []
 
     def describe(self) -> str:
@@ -60,6 +65,7 @@ class MountDev:
         place.protected_devices.add(os.fstat(dev).st_dev)
         for name, node in self._nodes:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=dev))
+            place.protected_devices.add(os.fstat(node).st_dev)
             copy = clone_mount(node)
             attach(copy, os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev))
             restrict(copy, NOSUID | NOEXEC, recursive=False)
@@ -70,14 +76,24 @@ class MountDev:
         if self.tty_group:
             pts += ((b"gid", b"%d" % TTY_GROUP),)
         place.devpts_fd = self._below(dev, b"pts", b"devpts", pts, NOSUID | NOEXEC)
-        shm = ((b"mode", b"1777"), (b"size", b"65536k"))
+        place.protected_devices.add(os.fstat(place.devpts_fd).st_dev)
+        shm = ((b"mode", b"1777"), (b"size", b"%d" % self.shm_bytes))
         os.close(self._below(dev, b"shm", b"tmpfs", shm, NOSUID | NODEV | NOEXEC))
-        os.close(self._below(dev, b"mqueue", b"mqueue", (), NOSUID | NODEV | NOEXEC))
+        queues = self._below(dev, b"mqueue", b"mqueue", (), MQUEUE_ATTRIBUTES, self.prepared_mqueue)
+        place.protected_devices.add(os.fstat(queues).st_dev)
+        os.close(queues)
 
     @staticmethod
-    def _below(dev: int, name: bytes, kind: bytes, options: tuple[tuple[bytes, bytes], ...], attributes: int) -> int:
+    def _below(
+        dev: int,
+        name: bytes,
+        kind: bytes,
+        options: tuple[tuple[bytes, bytes], ...],
+        attributes: int,
+        prepared: int = -1,
+    ) -> int:
         os.mkdir(name, 0o755, dir_fd=dev)
-        mount = new_filesystem(kind, options, attributes)
+        mount = prepared if prepared >= 0 else new_filesystem(kind, options, attributes)
         attach(mount, os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev))
         return mount
 
@@ -118,14 +134,15 @@ class MountProc:
 class MountSys:
     """A read-only /sys of the own network namespace; with the host's network a read-only copy of the host's /sys.
 
-    The kernel lets only the owner of a network namespace mount a sysfs of it. Control groups of the host in a copied
-    /sys are covered.
+    The kernel lets only the owner of a network namespace mount a sysfs of it: for a joined network the owner leaves the
+    descriptor of one in `prepared`. Control groups of the host in a copied /sys are covered.
     """
 
-    __slots__ = ("_copy", "own_network")
+    __slots__ = ("_copy", "own_network", "prepared")
 
     def __init__(self, own_network: bool) -> None:
         self.own_network = own_network
+        self.prepared = -1
         self._copy = -1
 
     def describe(self) -> str:
@@ -139,9 +156,9 @@ class MountSys:
 
     def execute(self, place: Place) -> None:
         target = open_directory(place.root_fd, b"/sys")
-        attributes = READ_ONLY | NOSUID | NODEV | NOEXEC
+        attributes = SYS_ATTRIBUTES
         if self.own_network:
-            mount = new_filesystem(b"sysfs", (), attributes)
+            mount = self.prepared if self.prepared >= 0 else new_filesystem(b"sysfs", (), attributes)
             attach(mount, target)
         else:
             mount = self._copy
@@ -152,7 +169,7 @@ class MountSys:
             except FileNotFoundError:
                 groups = -1
             if groups >= 0:
-                attach_empty(groups)
+                attach_empty(groups, place)
         place.protected_devices.add(os.fstat(mount).st_dev)
         os.close(mount)
 
@@ -197,7 +214,7 @@ class Mask:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             if stat.S_ISDIR(os.fstat(target).st_mode):
-                attach_empty(target)
+                attach_empty(target, place)
             else:
                 cover = clone_mount(place.null_fd)
                 attach(cover, target)
@@ -245,9 +262,10 @@ class MakeRootReadOnly:
         restrict(place.root_fd, READ_ONLY | NOSUID | NODEV, recursive=False)
 
 
-def attach_empty(target_fd: int) -> None:
-    """Cover a directory by an empty, read-only one; closes `target_fd`."""
+def attach_empty(target_fd: int, place: Place) -> None:
+    """Cover a directory by an empty, read-only one, on which nothing of the caller's is mounted; closes `target_fd`."""
     empty = new_filesystem(b"tmpfs", ((b"mode", b"555"), (b"nr_inodes", b"2")), READ_ONLY | NOSUID | NODEV | NOEXEC)
+    place.protected_devices.add(os.fstat(empty).st_dev)
     attach(empty, target_fd)
     os.close(empty)
 

@@ -1,0 +1,1 @@
+"""How a sandbox's file system is put together: a plan of operations on descriptors, never on names."""
