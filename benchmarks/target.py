@@ -64,7 +64,19 @@ class AtMostBytes:
         return Verdict(target, f"{sample.peak_bytes / 1e6:.0f} MB", sample.peak_bytes <= self.bytes)
 
 
-Target = AtMostSeconds | AtMostRatio | AtMostBytes
+@dataclass(frozen=True)
+class AtMostFigure:
+    """A figure that the row measured itself while it prepared: at most `most`, in `unit`."""
+
+    unit: str
+    measured: float
+    most: float
+
+    def judge(self, samples: Sequence[Sample]) -> Verdict:
+        return Verdict(f"<= {self.most:g} {self.unit}", f"{self.measured:.2f}", self.measured <= self.most)
+
+
+Target = AtMostSeconds | AtMostRatio | AtMostBytes | AtMostFigure
 
 
 def _find(samples: Sequence[Sample], name: str) -> Sample | None:

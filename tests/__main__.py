@@ -28,6 +28,10 @@ if [ "$hide" = hide ]; then
         for folder in /usr/bin /bin; do [ ! -e $folder/$helper ] || mount --bind /dev/null $folder/$helper; done
     done
 fi
+if [ -c /dev/net/tun ]; then
+    mknod -m 666 "$home/tun" c 10 200 2>/dev/null || true
+    mount --bind "$home/tun" /dev/net/tun
+fi
 cd "$place"
 exec setpriv --reuid "$uid" --regid "$gid" --init-groups --inh-caps=-all -- \
     env -i HOME="$home" USER="$user" LOGNAME="$user" PATH="$PATH" LANG=C.UTF-8 TMPDIR="$home/tmp" PYTHONDONTWRITEBYTECODE=1 "$@"
