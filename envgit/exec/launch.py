@@ -121,7 +121,7 @@ def launch(
     child_side: list[int] = list(inherited)
     try:
         operations = plan_mounts(spec, base, sources)
-        if spec.mounts:
+        if operations:
             operations.append(ReportCreated(handoff.send))
         go_read, go_write = os.pipe()
         failure_read, failure_write = os.pipe()
@@ -177,7 +177,7 @@ def check_spec(spec: SandboxSpec, stdio: tuple[int, int, int]) -> None:
         try:
             mode = os.fstat(fd).st_mode
         except OSError:  # closed by the caller: the next open would take its place
-            os.open("/dev/null", os.O_RDWR)
+            os.set_inheritable(os.open("/dev/null", os.O_RDWR), True)
             continue
         if stat.S_ISDIR(mode):
             hint = "redirect it from a file or /dev/null"

@@ -9,6 +9,7 @@ import errno
 import os
 import resource
 import signal
+import stat
 from contextlib import suppress
 from typing import NoReturn
 
@@ -22,6 +23,11 @@ from envgit.named_tuple import NamedTuple
 
 DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAXIMUM_GROUPS = 65536
+MAXIMUM_INTERPRETERS = 6
+"""The kernel follows five, one from the other."""
+
+_SCRIPT_BYTES = 256
+"""As much of a first line as the kernel looks at."""
 
 execve = os.execve
 """The last call; tests replace it to look at the process the program would become."""
@@ -153,6 +159,34 @@ def _candidates(name: bytes, environment: dict[bytes, bytes]) -> list[bytes]:
     return [(folder or b".") + b"/" + name for folder in folders]
 
 
+def _refuse_own_program(path: bytes) -> None:
+    """Raise ProgramNotExecutable when executing `path` would execute the Python of the host that runs this.
+
+    Until execve, /proc/self/exe leads to it, past every mount: a program, or the interpreter of a script, that is a link to it
+    would run with the environment's libraries and hold the way to a file of the host (CVE-2019-5736). Who exchanges files at
+    the same moment can still make the kernel take it; then the file's own mode protects it, and that it is being executed.
+    """
+    try:
+        own = os.stat(b"/proc/self/exe")
+    except OSError:
+        return  # without /proc there is no such link
+    for _ in range(MAXIMUM_INTERPRETERS):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return  # execve says why, or needs no right to read
+        try:
+            if os.path.samestat(os.fstat(fd), own):
+                raise ProgramNotExecutable(f"cannot execute {os.fsdecode(path)}: it leads to a program of the host")
+            head = os.read(fd, _SCRIPT_BYTES) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+        finally:
+            os.close(fd)
+        words = head[2:].partition(b"\n")[0].split(None, 1) if head.startswith(b"#!") else []
+        if not words:
+            return
+        path = words[0]
+
+
 def _execute(argv: tuple[bytes, ...], environment: dict[bytes, bytes], identity: Identity) -> NoReturn:
     name = argv[0]
     shown = os.fsdecode(name)
@@ -160,6 +194,7 @@ def _execute(argv: tuple[bytes, ...], environment: dict[bytes, bytes], identity:
     denied = False
     for path in candidates:
         try:
+            _refuse_own_program(path)
             execve(path, argv, environment)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
