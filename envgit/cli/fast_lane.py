@@ -31,7 +31,8 @@ def _run(arguments: list[str], session: Session) -> int | None:
         revision, command = words[:end], words[end + 1 :]
         if len(revision) > 1 or not command or any(word.startswith("-") for word in revision):
             return None
-        from envgit.run import RunRequest, run_sandbox
+        from envgit.run import run_sandbox
+        from envgit.sandbox.request import RunRequest
 
         session.runs_program = True
         return run_sandbox(session.repo, RunRequest(revision[0] if revision else None, tuple(command)))

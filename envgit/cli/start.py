@@ -24,7 +24,7 @@ def main() -> None:
         status = _complete(session) if session.environ.get(COMPLETION_VARIABLE) else _run(sys.argv[1:], session)
     except KeyboardInterrupt as error:  # while modules were loading
         status = session.fail(error)
-    _leave(status)
+    leave(status)
 
 
 def _open_closed_descriptors() -> None:
@@ -34,7 +34,7 @@ def _open_closed_descriptors() -> None:
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number: this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(fd, "r" if fd == 0 else "w", closefd=False))  # noqa: SIM115
 
@@ -58,7 +58,8 @@ def _complete(session: Session) -> int:
     return shell_complete(cli, {}, "envgit", COMPLETION_VARIABLE, session.environ[COMPLETION_VARIABLE])
 
 
-def _leave(status: int) -> None:
+def leave(status: int) -> None:
+    """End the process at once; what was printed is flushed before."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -53,7 +53,8 @@ def receive_tree(open_path: OpenPath, path: bytes, fd: int, how: Receiving, *, f
     """Make what a tar archive on `fd` holds at `path`, as cp(1) does; return the number of entries.
 
     Into a directory that exists, else as the name `path`; `foreign` (any archive): always into a directory. Existing files are
-    replaced, never written into; no link in the tree is followed. Raises OSError, SandboxError for an archive that would escape or is none.
+    replaced, never written into; no link in the tree is followed. Raises OSError, SandboxError for an archive that would escape
+    or is none.
     """
     count = 0
     base, rename = -1, ""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from envgit.named_tuple import NamedTuple
 from envgit.repo import Repository
 from envgit.store import storage
 

@@ -40,6 +40,7 @@ def test_import_linter(tmp_path: Path) -> None:
         ("store/lock.py", "import envgit.layers.cache", "envgit.store"),
         ("layers/escape.py", "import envgit.exec.linux", "envgit.layers"),
         ("exec/spec.py", "import envgit.repo", "envgit.exec"),
+        ("packages/dpkg.py", "import envgit.layers.escape", "envgit.packages"),
         ("status.py", "import envgit.cli.screen", "envgit.status"),
         ("worktree.py", "import envgit.status", "envgit.worktree"),
     ],

@@ -11,6 +11,7 @@ from envgit.cli.main import run
 from envgit.cli.run_options import parse_environment, split_command
 from envgit.cli.session import Session
 from envgit.errors import UsageError
+from envgit.sandbox.request import MountRequest
 
 
 def test_variables(tmp_path: Path) -> None:
@@ -48,11 +49,11 @@ def test_options_reach_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(envgit.run, "run_sandbox", fake)
     monkeypatch.setattr(Session, "repo", None)
-    words = ["-i", "-e", "A=1", "-v", "/a:/b:ro", "-w", "/srv", "-u", "1:2", "--network", "host", "--hostname", "h"]
+    words = ["-i", "-e", "A=1", "-v", "/usr:/b:ro", "-w", "/srv", "-u", "1:2", "--network", "host", "--hostname", "h"]
     assert run(["run", *words, "--rm", "--read-only", "main", "--", "ls", "-l", "--", "x"], Session()) == 42
     request = seen[0]
     assert request.revision == "main" and request.command == ("ls", "-l", "--", "x")
-    assert request.env == (("A", "1"),) and request.volumes == ("/a:/b:ro",)
+    assert request.env == (("A", "1"),) and request.mounts == (MountRequest("bind", "/usr", "/b", readonly=True),)
     assert (request.workdir, request.user, request.network, request.hostname) == ("/srv", "1:2", "host", "h")
     assert request.interactive and not request.terminal and request.read_only
-    assert run(["run", "ls", "-l"], Session()) == 2
+    assert run(["run", "ls", "-l"], Session()) == 125

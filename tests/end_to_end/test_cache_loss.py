@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
 from tests.lab import Lab
@@ -80,3 +83,42 @@ def test_a_part_of_the_cache_deleted(lab: Lab) -> None:
         ):
             continue
     assert lab.look("main~2", "ls /srv") == "0\n1\nlines\n"
+
+
+def layers(lab: Lab) -> set[str]:
+    return {path.name for path in (lab.git_dir / "layers").glob("layer-*")}
+
+
+def reboot(lab: Lab) -> None:
+    """Let the cache believe that it was last used before another boot."""
+    ids = lab.git_dir / "layers/ids"
+    head, _, _ = ids.read_text().partition("boot ")
+    ids.write_text(head + "boot 00000000-0000-0000-0000-000000000000\n")
+
+
+def test_layers_that_were_made_durable_survive_a_reboot(lab: Lab) -> None:
+    lab.sh("echo 1 > /srv/one")
+    (base,) = layers(lab)
+    os.utime(lab.git_dir / "layers" / base, (1, 1))
+    lab("commit", "-m", "one")
+    deadline = time.monotonic() + 60
+    while not (lab.git_dir / "layers" / base / "synced").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    made = layers(lab)
+    assert len(made) == 2
+    reboot(lab)
+    assert lab.sh("cat /srv/one").out == "1\n"
+    assert base in layers(lab)
+    for name in layers(lab):
+        (lab.git_dir / "layers" / name / "synced").unlink(missing_ok=True)
+    reboot(lab)
+    assert lab.sh("cat /srv/one").out == "1\n"
+    assert not layers(lab) & made
+
+
+def test_young_layers_wait(lab: Lab) -> None:
+    lab.sh("echo 1 > /srv/one")
+    lab("commit", "-m", "one")
+    time.sleep(0.3)
+    assert list((lab.git_dir / "layers").glob("*/synced")) == []

@@ -46,7 +46,7 @@ def test_interrupted_while_modules_load(monkeypatch: pytest.MonkeyPatch, capsys:
 
     left: list[int] = []
     monkeypatch.setattr(start, "_run", interrupted)
-    monkeypatch.setattr(start, "_leave", left.append)
+    monkeypatch.setattr(start, "leave", left.append)
     monkeypatch.setattr(start.gc, "disable", lambda: None)
     start.main()
     assert left == [130]

@@ -168,3 +168,38 @@ def test_every_kind_of_change_is_reported_and_recorded(lab: Lab) -> None:
         "2",
         "lines",
     ]
+
+
+def test_changes_of_an_undone_detached_checkout_are_not_dropped_silently(lab: Lab) -> None:
+    lab("commit", "--allow-empty", "-m", "second")
+    lab("checkout", "HEAD~1")
+    lab.sh("echo kept > /srv/new")
+    lab("undo")
+    assert lab("branch", "--show-current").out == "main\n"
+    first = lab.head("HEAD~1")
+    done = lab("checkout", "--detach", "main")
+    assert "set aside" in done.err
+    assert lab.changes() == []
+    lab("undo")
+    lab("checkout", first)
+    assert lab.changes() == ["A srv/new"]
+
+
+def test_what_is_no_environment_is_not_checked_out(lab: Lab) -> None:
+    blob = lab.head("HEAD:config.json")
+    (lab.git_dir / "refs/heads/blob").write_text(blob + "\n")
+    tree = lab.head("HEAD^{tree}")
+    (lab.git_dir / "refs/heads/tree").write_text(tree + "\n")
+    before = (lab.git_dir / "HEAD").read_text()
+    for words in (
+        ("checkout", "blob"),
+        ("checkout", "--detach", "blob"),
+        ("checkout", "-b", "new", "tree"),
+        ("checkout", "tree"),
+        ("run", "blob", "--", "true"),
+    ):
+        lab.fails(*words, status=None, says="not a commit", hint=None)
+        assert (lab.git_dir / "HEAD").read_text() == before
+    for name in ("blob", "tree"):
+        (lab.git_dir / "refs/heads" / name).unlink()
+    assert lab("branch").out.split() == ["*", "main"]

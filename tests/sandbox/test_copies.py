@@ -31,7 +31,9 @@ def test_a_hundred(lab: Lab) -> None:
 
 
 def test_the_status_is_that_of_the_first_failure(lab: Lab) -> None:
-    done = lab("run", "-n", "8", "HEAD", "--", "sh", "-c", "exit $((ENVGIT_INDEX % 4 == 2 ? 7 + ENVGIT_INDEX : 0))", status=9)
+    done = lab(
+        "run", "-n", "8", "HEAD", "--", "sh", "-c", "exit $((ENVGIT_INDEX % 4 == 2 ? 7 + ENVGIT_INDEX : 0))", status=9
+    )
     assert "copy 2 ended with status 9" in done.err and "copy 6 ended with status 13" in done.err
     assert "2 of 8 copies failed" in done.err
 
@@ -62,7 +64,9 @@ def test_save_needs_a_free_branch_before_anything_runs(lab: Lab, tmp_path: Path)
     lab.sh("echo 1 > /one")
     lab("commit", "-m", "one")
     lab("branch", "side", "HEAD~1")
-    lab.fails("run", "--save", "side", "HEAD", "--", "true", status=125, says="branch side exists", hint="new branch name")
+    lab.fails(
+        "run", "--save", "side", "HEAD", "--", "true", status=125, says="branch side exists", hint="new branch name"
+    )
     lab.fails("run", "--save", "main", "HEAD", "--", "true", status=125, says="main is checked out", hint=None)
     lab.fails("run", "--save", "a..b", "HEAD", "--", "true", status=125, says="a..b", hint=None)
     lab("run", "--save", "side", "side", "--", "sh", "-c", "echo 2 > /two")

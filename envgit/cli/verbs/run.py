@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from typing import Any
 
 import click
@@ -11,58 +11,74 @@ from envgit.errors import UsageError
 
 from ..command import verb, words_after_dashes
 from ..completing import complete_revision
-from ..run_options import parse_environment, split_command
+from ..docker_options import DockerAwareCommand
+from ..run_options import split_command
+from ..sandbox_options import life_options, make_request, sandbox_options
 from ..session import Session
 
 
-def _sandbox_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    options = [
-        click.option("-e", "--env", metavar="NAME[=VALUE]", multiple=True, help="Set a variable, or pass yours on."),
-        click.option("--env-file", metavar="FILE", multiple=True, help="Read variables from FILE."),
-        click.option("-v", "--volume", metavar="SOURCE:TARGET[:ro]", multiple=True, help="Show a host path inside."),
-        click.option("-w", "--workdir", metavar="DIR", help="Working directory inside."),
-        click.option("-u", "--user", metavar="USER[:GROUP]", help="User, by name or number."),
-        click.option(
-            "--network",
-            type=click.Choice(["none", "host"]),
-            default="none",
-            help="none (default): no network; host: this machine's.",
-        ),
-        click.option("--hostname", metavar="NAME", help="Host name inside."),
-        click.option("--read-only", is_flag=True, help="The environment cannot be written to."),
-        click.option("--rm", "remove", is_flag=True, help="Accepted as docker users type it; always so with a REV."),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-@verb("run", short_help=False, options_metavar="[OPTIONS]")
+@verb("run", short_help=False, options_metavar="[OPTIONS]", cls=DockerAwareCommand)
 @click.argument("words", nargs=-1, metavar="[REV] -- COMMAND...", shell_complete=complete_revision)
 @click.option("-i", "--interactive", is_flag=True, help="Keep standard input open.")
 @click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
-@_sandbox_options
+@life_options
+@sandbox_options
 @click.option("--entrypoint", metavar="PROGRAM", help="Instead of the environment's entry point.")
+@click.option(
+    "-n", "--copies", metavar="N", type=click.INT, help="Run N copies of REV at once; see ENVGIT_INDEX inside."
+)
+@click.option("--save", metavar="BRANCH", help="Commit the changes to BRANCH when it succeeds (of copies: the first).")
+@click.option("--runtime", metavar="NAME", help="Let crun, runc or another OCI runtime start it.")
+@click.option("--dry-run", is_flag=True, help="Print the plan of the start; start nothing.")
 @click.pass_context
 def run_command(
-    ctx: click.Context, /, words: tuple[str, ...], interactive: bool, tty: bool, entrypoint: str | None, **options: Any
+    ctx: click.Context,
+    /,
+    words: tuple[str, ...],
+    interactive: bool,
+    tty: bool,
+    entrypoint: str | None,
+    copies: int | None,
+    save: str | None,
+    runtime: str | None,
+    dry_run: bool,
+    **options: Any,
 ) -> int:
     """Run COMMAND in the current environment, or in any revision.
 
-    Without REV the changes it makes stay, uncommitted. With REV it is throw-away: nothing of it remains. What follows
-    `--` is the command; nothing after `--` is the environment's own command.
+    Without REV the changes it makes stay, uncommitted. With REV it is throw-away: nothing of it remains, unless it has
+    a --name or is saved. What follows `--` is the command; nothing after `--` is the environment's own command.
 
     Exit status: the command's (128+N when signal N ended it); 125 when envgit failed, 126 when the program cannot be
     executed, 127 when there is no such program.
     """
-    ctx.obj.runs_program = True
+    session: Session = ctx.obj
+    session.runs_program = True
     revision, command = split_command(words, words_after_dashes(ctx), "run")
-    return _run(ctx.obj, revision, command, interactive, tty, entrypoint, options)
+    if tty and not options["detach"] and not session.stdin_is_terminal:
+        raise UsageError("-t needs a terminal, and standard input is none", hint="leave -t out: envgit run -i ...")
+    request = make_request(
+        options,
+        session.environ,
+        os.getcwd(),
+        revision=revision,
+        command=command,
+        interactive=interactive,
+        terminal=tty,
+        entrypoint=entrypoint,
+        runtime=runtime or "",
+    )
+    from ..running import dry_run as print_plan
+    from ..running import run_request
+
+    if dry_run:
+        return print_plan(session, request)
+    return run_request(session, request, copies, save)
 
 
-@verb("shell", short_help=False)
+@verb("shell", short_help=False, cls=DockerAwareCommand)
 @click.argument("revision", required=False, metavar="[REV]", shell_complete=complete_revision)
-@_sandbox_options
+@sandbox_options
 @click.pass_context
 def shell_command(ctx: click.Context, /, revision: str | None, **options: Any) -> int:
     """Open the environment's shell in a terminal, in the current environment or in any revision.
@@ -73,36 +89,16 @@ def shell_command(ctx: click.Context, /, revision: str | None, **options: Any) -
     session.runs_program = True
     if words_after_dashes(ctx) is not None:
         raise UsageError("a shell takes no command", hint="use: envgit run -it [REV] -- COMMAND...")
-    command = ("/bin/sh", "-c", "command -v bash >/dev/null && exec bash; exec sh")
-    terminal = session.stdin_is_terminal and session.stdout_is_terminal
-    return _run(session, revision, command, True, terminal, "", options)
-
-
-def _run(
-    session: Session,
-    revision: str | None,
-    command: tuple[str, ...],
-    interactive: bool,
-    tty: bool,
-    entrypoint: str | None,
-    options: dict[str, Any],
-) -> int:
-    from envgit.run import RunRequest, run_sandbox
-
-    if tty and not session.stdin_is_terminal:
-        raise UsageError("-t needs a terminal, and standard input is none", hint="leave -t out: envgit run -i ...")
-    request = RunRequest(
+    request = make_request(
+        options,
+        session.environ,
+        os.getcwd(),
         revision=revision,
-        command=command,
-        env=parse_environment(options["env"], options["env_file"], session.environ),
-        workdir=options["workdir"],
-        user=options["user"],
-        volumes=tuple(options["volume"]),
-        interactive=interactive,
-        terminal=tty,
-        network=options["network"],
-        hostname=options["hostname"],
-        read_only=options["read_only"],
-        entrypoint=entrypoint,
+        command=("/bin/sh", "-c", "command -v bash >/dev/null && exec bash; exec sh"),
+        interactive=True,
+        terminal=session.stdin_is_terminal and session.stdout_is_terminal,
+        entrypoint="",
     )
+    from envgit.run import run_sandbox
+
     return run_sandbox(session.repo, request)

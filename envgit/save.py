@@ -1,0 +1,73 @@
+"""Save: the changes of a sandbox over a revision become a commit on a branch of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from envgit.capturing import capture_upper
+from envgit.errors import Conflict, StorageError
+from envgit.repo import BRANCH_PREFIX, Repository
+from envgit.snapshot import read_config_bytes, read_snapshot, write_snapshot
+from envgit.store.ref_names import check_branch_name
+from envgit.trees import PackTreeWriter
+
+
+class SaveResult(NamedTuple):
+    branch: str
+    oid: str
+    stored_bytes: int
+    operation: int
+
+
+def check_branch(repo: Repository, branch: str, base: bytes) -> None:
+    """Raise InvalidName or Conflict when a commit on top of `base` cannot become the tip of `branch`."""
+    check_branch_name(branch)
+    tip = repo.refs.resolve(BRANCH_PREFIX + branch)
+    if tip is not None and tip != base:
+        raise Conflict(
+            f"branch {branch} exists and is not at the revision that was run",
+            hint="choose a new branch name, or run the branch itself",
+        )
+    if tip is not None and repo.branch_name() == branch:
+        raise Conflict(f"{branch} is checked out", hint="choose a new branch name")
+
+
+def save_upper(
+    repo: Repository, upper: str, base: bytes, branch: str, command: Sequence[str], message: str | None = None
+) -> SaveResult:
+    """Commit what lies in an upper directory over the commit `base`, and make `branch` point to it.
+
+    Atomic and durable when it returns; the upper directory stays as it is. Without `message` the command is the message. The
+    process is in the tree namespace afterwards. Raises Conflict for a branch that is elsewhere.
+    """
+    with repo.operation(["save", branch]) as transaction:
+        check_branch(repo, branch, base)
+        repo.enter_tree_namespace()
+        old = read_snapshot(repo.objects, base)
+        text = message or "run " + (shlex.join(command) if command else "the environment's command")
+        with repo.objects.pack_session() as session:
+            try:
+                fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError as error:
+                raise StorageError(f"the changes in {upper} cannot be opened: {error.strerror}") from error
+            try:
+                captured = capture_upper(repo, fd, old.root, repo.reader, PackTreeWriter(session))
+            finally:
+                os.close(fd)
+            oid = write_snapshot(
+                session,
+                captured.root,
+                read_config_bytes(repo.objects, old),
+                text.encode("utf-8", "surrogateescape"),
+                parents=(base,),
+                author=repo.author(),
+                committer=repo.committer(),
+                keep=old.tree_entries,
+            )
+            packed = session.finish()
+        transaction.set_ref(BRANCH_PREFIX + branch, oid)
+        done = transaction.finish(f"save: {text.splitlines()[0]}")
+    return SaveResult(branch, oid.hex(), packed.bytes, done.number)
