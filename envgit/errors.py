@@ -124,6 +124,13 @@ class SandboxError(EnvgitError):
     exit_code = 125
 
 
+class UnknownSandbox(EnvgitError):
+    """No recorded sandbox has this name or id, or several have ids that begin so (exit 1)."""
+
+    code = "unknown-sandbox"
+    exit_code = 1
+
+
 class ProgramNotExecutable(SandboxError):
     """The environment has the program, but it cannot be executed."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+from envgit.light_typing import Literal, NamedTuple, Protocol, TypeAlias
 
 FileType: TypeAlias = Literal["f", "d", "l", "p", "c", "b"]
 """Regular file, directory, symbolic link, FIFO, character device, block device (docs/format.md section 4)."""
@@ -20,6 +21,9 @@ Links: TypeAlias = tuple[tuple[bytes, ...], ...]
 """Hard-link sets: each a sorted tuple of two or more paths; the sets sorted."""
 
 CHUNKED_ABOVE_BYTES = 8 * 1024 * 1024
+
+ZEROS = bytes(1024 * 1024)
+"""A piece of a hole. Whoever reads files hands out this very object again and again: it stays in the processor's cache."""
 
 
 class Entry(NamedTuple):
@@ -84,7 +88,6 @@ class TreeReader(Protocol):
     def iter_content(self, child: Child) -> Iterator[bytes]:
         """Yield the file's bytes in pieces of at most 8 MiB, verified as a whole against `child.entry.sha256`:
         CorruptObject is raised at the latest instead of the end of the iteration."""
-        ...
 
 
 class StoredFile(NamedTuple):
@@ -98,15 +101,12 @@ class TreeWriter(Protocol):
 
     def put_file(self, pieces: Iterable[bytes], executable: bool) -> StoredFile:
         """Store one file's content given in pieces of any size. Holes are given as zeros."""
-        ...
 
     def put_open_file(self, fd: int, size: int, executable: bool) -> StoredFile:
         """Store the content of an open regular file, read from offset 0 to its end; faster than put_file."""
-        ...
 
     def put_directory(self, own: Entry, children: Iterable[Child], links: Links = ()) -> DirectoryRef:
         """Store a directory whose sub-directories are stored already. `links` only for the root."""
-        ...
 
 
 class DiskIds(NamedTuple):
@@ -150,7 +150,7 @@ class IdMap(NamedTuple):
     caller's own id), "nested" (already inside the tree namespace: identity).
     """
 
-    kind: Literal["range", "subordinate", "single", "nested"]
+    kind: Literal[range, subordinate, single, nested]
     uids: tuple[IdMapExtent, ...]
     gids: tuple[IdMapExtent, ...]
 
@@ -168,7 +168,7 @@ class EnvironmentConfig(NamedTuple):
 
 
 ChangeKind: TypeAlias = Literal["A", "D", "M", "T", "P"]
-"""Added, deleted, content modified, type changed, only properties (mode, owner, xattrs, and mtime when asked) changed."""
+"""Added, deleted, content modified, type changed, only properties changed (mode, owner, xattrs, hard links, mtime when asked)."""
 
 
 class Change(NamedTuple):
@@ -179,3 +179,6 @@ class Change(NamedTuple):
     old: Child | None
     new: Child | None
     """For directories the Child's entry is the directory's `own` entry (full attributes) under its real name."""
+    old_links: tuple[bytes, ...] = ()
+    new_links: tuple[bytes, ...] = ()
+    """The other names of the inode, of those that both trees have; given only where they are not the same."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from envgit.light_typing import Protocol
 
 
 class Monitor(Protocol):
@@ -17,6 +17,9 @@ class Monitor(Protocol):
     def finish(self) -> None:
         """End the current step."""
 
+    def note(self, message: str) -> None:
+        """Say something that was decided for the user, such as the free port that was chosen."""
+
     def warn(self, message: str) -> None:
         """Say something that was not captured, kept or enforced. Turns exit status 0 into 3 where the command says so."""
 
@@ -26,6 +29,7 @@ class NullMonitor:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.notes: list[str] = []
 
     def start(self, step: str, total: int | None = None, unit: str = "") -> None:
         pass
@@ -35,6 +39,9 @@ class NullMonitor:
 
     def finish(self) -> None:
         pass
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from envgit.errors import NotARepository, RepositoryBusy, StorageError, UnknownRevision
 from envgit.exec.idmap import choose_idmap, disk_ids, enter_tree_namespace
 from envgit.layers.cache import LayerCache
+from envgit.light_typing import TYPE_CHECKING
 from envgit.model import DiskIds, IdMap
 from envgit.store import storage
 from envgit.store.admission import check_repository

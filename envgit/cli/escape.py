@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final
+from envgit.light_typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import re
 
 _LETTERS: Final = {7: "a", 8: "b", 9: "t", 10: "n", 11: "v", 12: "f", 13: "r", 34: '"', 92: "\\"}
 _QUOTED_HIGH: Final = rb'[\x00-\x1f\x7f-\xff"\\]'
 _QUOTED: Final = rb'[\x00-\x1f\x7f"\\]'
 _UNSAFE: Final = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]"
-# Compiled (and cached by re) on first use: most commands print nothing unusual and save the time.
+# `re` is imported, and these are compiled and cached by it, on first use: most commands print nothing unusual and save the time.
 
 
 def neutralise(text: str) -> str:
     """Show control characters, except newline and tab, as `^[`; C1, direction marks and stray bytes as `<U+009B>`."""
-    return text if text.isascii() and text.isprintable() else re.sub(_UNSAFE, _shown, text)
+    if text.isascii() and text.isprintable():
+        return text
+    import re
+
+    return re.sub(_UNSAFE, _shown, text)
 
 
 def _shown(match: re.Match[str]) -> str:
@@ -34,6 +40,8 @@ def quote_path(path: bytes, *, quote_high: bool = True, force: bool = False, pre
         text = whole.decode("ascii")
         if text.isprintable():
             return text
+    import re
+
     unusual = _QUOTED_HIGH if quote_high or not _is_utf8(whole) else _QUOTED
     if not force and not re.search(unusual, whole):
         return whole.decode("utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from envgit.errors import UsageError
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 
 class Command(NamedTuple):

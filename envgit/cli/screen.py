@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO, Final
+
+from envgit.errors import StorageError
+from envgit.light_typing import BinaryIO, Final, NoReturn
 
 from .escape import neutralise, quote_path
 
@@ -63,13 +65,29 @@ class Screen:
         return quoted if quoted.isascii() else self.safe(quoted)
 
     def write(self, text: str) -> None:
-        self.stream.write(text.encode("utf-8", "surrogateescape"))
+        self.write_bytes(text.encode("utf-8", "surrogateescape"))
 
     def line(self, text: str = "") -> None:
         self.write(text + "\n")
 
     def write_bytes(self, data: bytes) -> None:
-        self.stream.write(data)
+        try:
+            self.stream.write(data)
+        except OSError as error:
+            fail_output(error)
 
     def flush(self) -> None:
-        self.stream.flush()
+        try:
+            self.stream.flush()
+        except OSError as error:
+            fail_output(error)
+
+
+def fail_output(error: OSError) -> NoReturn:
+    """Raise the error for output that cannot be written: its disk is full, not the repository's."""
+    if isinstance(error, BrokenPipeError):
+        raise error
+    raise StorageError(
+        f"cannot write to standard output: {error.strerror or error}",
+        hint="what the command did is done (envgit op log); send its output somewhere else",
+    ) from error

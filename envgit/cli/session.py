@@ -10,11 +10,11 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, Final
 
 from envgit.errors import AmbiguousRevision, EnvgitError
+from envgit.light_typing import TYPE_CHECKING, BinaryIO, Final
 
-from .screen import Screen
+from .screen import Screen, fail_output
 from .terminal_monitor import TerminalMonitor
 
 if TYPE_CHECKING:
@@ -216,7 +216,10 @@ class Session:
     def close(self) -> None:
         """Flush everything; raises BrokenPipeError when nobody reads standard output any more."""
         self.monitor.close()
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            fail_output(error)
 
 
 def silence_stdout() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Final, TextIO
+
+from envgit.light_typing import Final, TextIO
 
 from .escape import human_bytes, neutralise
 
@@ -53,6 +54,9 @@ class TerminalMonitor:
         if self._steps:
             self._steps.pop()
         self.clear()
+
+    def note(self, message: str) -> None:
+        self.say(message)
 
     def warn(self, message: str) -> None:
         self.warnings += 1

@@ -8,7 +8,6 @@ Failures travel back as bytes through a pipe that a successful execve closes.
 from __future__ import annotations
 
 import os
-from typing import NoReturn
 
 from envgit.errors import SandboxError
 from envgit.exec import linux
@@ -19,7 +18,7 @@ from envgit.exec.privileges import become_namespace_root
 from envgit.exec.program import Gate, become_program, find_identity, maps_groups
 from envgit.exec.spec import Inside, LiveRoot, SandboxSpec
 from envgit.exec.terminal import open_terminal
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple, NoReturn
 
 
 class ChildPlan(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from envgit.errors import SandboxError
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 
 class Identity(NamedTuple):

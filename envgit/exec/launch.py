@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
 
 from envgit.errors import HostUnsupported, ProgramNotExecutable, ProgramNotFound, SandboxError
 from envgit.exec import linux
@@ -23,7 +22,7 @@ from envgit.exec.mount.volumes import CREATED, ReportCreated, read_created
 from envgit.exec.network.link import ROUTE_SOCKET, MakeTap, RaiseLoopback
 from envgit.exec.process import end, start_time
 from envgit.exec.spec import CAPABILITY_NUMBERS, Inside, LiveRoot, SandboxSpec
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
     from envgit.exec.mount.sources import Source

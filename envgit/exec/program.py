@@ -11,7 +11,6 @@ import resource
 import signal
 import stat
 from contextlib import suppress
-from typing import NoReturn
 
 from envgit.errors import ProgramNotExecutable, ProgramNotFound, SandboxError
 from envgit.exec import linux
@@ -19,7 +18,7 @@ from envgit.exec.identity import Identity, resolve_identity
 from envgit.exec.mount.resolve import read_inside
 from envgit.exec.privileges import drop_privileges, harden_process
 from envgit.exec.spec import SandboxSpec, capability_mask
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple, NoReturn
 
 DEFAULT_PATH = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MAXIMUM_GROUPS = 65536

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from envgit.exec import linux
 from envgit.exec.launch import Sandbox, launch
@@ -17,6 +16,7 @@ from envgit.exec.mount.plan import layers_base, plan_mounts
 from envgit.exec.process import FORWARDED, deliver, end, exit_status
 from envgit.exec.reactor import READABLE, Reactor
 from envgit.exec.spec import SandboxSpec
+from envgit.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envgit.exec.cgroups.kind import Group

@@ -5,12 +5,10 @@ Paths and strings that reach the kernel are bytes. Nothing here touches the syst
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 from envgit.exec.identity import Identity
 from envgit.exec.network.subnet import Subnet
+from envgit.light_typing import Literal, NamedTuple, TypeAlias
 from envgit.model import IdMap
-from envgit.named_tuple import NamedTuple
 
 CAPABILITY_NUMBERS = {
     "CAP_CHOWN": 0, "CAP_DAC_OVERRIDE": 1, "CAP_DAC_READ_SEARCH": 2, "CAP_FOWNER": 3, "CAP_FSETID": 4, "CAP_KILL": 5,
@@ -84,7 +82,7 @@ class Mount(NamedTuple):
     store, whose owners on disk are the sandbox's. "layers": the stack `layers`, top first, read-only whatever happens.
     """
 
-    kind: Literal["bind", "tmpfs", "volume", "layers"]
+    kind: Literal[bind, tmpfs, volume, layers]
     target: bytes
     source: bytes = b""
     readonly: bool = False
@@ -112,7 +110,7 @@ SHM_BYTES = 64 << 20
 class JoinedNamespace(NamedTuple):
     """A namespace that exists: `path` names it (/proc/PID/ns/..., or where one is bound), on the host."""
 
-    kind: Literal["network", "ipc", "uts"]
+    kind: Literal[network, ipc, uts]
     path: bytes
 
 

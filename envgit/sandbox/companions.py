@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from envgit.errors import SandboxError
-from envgit.exec.cgroups.limits import Limits, format_size, make_limits, raise_hard_limits
 from envgit.exec.launch import Sandbox
 from envgit.exec.reactor import READABLE, Reactor
 from envgit.exec.runner import Companions
 from envgit.exec.spec import SandboxSpec
+from envgit.light_typing import TYPE_CHECKING
 from envgit.monitor import Monitor
 from envgit.sandbox.request import RunRequest
 
 if TYPE_CHECKING:
     from envgit.exec.cgroups.kind import Group
+    from envgit.exec.cgroups.limits import Limits
     from envgit.exec.network.on_demand import OnDemand
     from envgit.exec.network.veth import Veth
     from envgit.exec.ports.forwarder import Forwarder
@@ -52,7 +52,7 @@ class RunCompanions(Companions):
         self._reactor: Reactor | None = None
         self.bounds: tuple[Bound, ...] = ()
         self.group: Group | None = None
-        self._limits = Limits()
+        self._limits: Limits | None = None
         self.takes_terminal = self._beside.takes_terminal
         try:
             self.bounds = bind_ports(request, exposed_ports)
@@ -70,6 +70,9 @@ class RunCompanions(Companions):
 
     def created(self, pid: int) -> None:
         if self.group is not None:
+            from envgit.exec.cgroups.limits import raise_hard_limits
+
+            assert self._limits is not None
             self.group.add(pid)
             raise_hard_limits(pid, self._limits.ulimits)
         if self._way.network == "veth":
@@ -90,7 +93,9 @@ class RunCompanions(Companions):
 
     def ended(self, status: int) -> None:
         if self.group is not None and self.group.oom_kills():
-            limit = self._limits.memory_bytes
+            from envgit.exec.cgroups.limits import format_size
+
+            limit = self._limits.memory_bytes if self._limits is not None else None
             reached = f"the limit of {format_size(limit)} was reached" if limit else "a limit was reached"
             self._monitor.warn(f"out of memory: {reached}, and the kernel ended a program")
             self._beside.ran_out_of_memory()
@@ -180,12 +185,14 @@ def bind_ports(request: RunRequest, exposed: tuple[str, ...]) -> tuple[Bound, ..
     return bind(wishes)
 
 
-def make_group(request: RunRequest, id: str, warn: Callable[[str], None]) -> tuple[Group | None, Limits]:
-    """Make the group that limits need, None without limits, and return it with them. What is not enforced is said."""
-    limits = make_limits(*request.limits)
-    if not (limits.controllers or limits.ulimits or request.detach):
-        return None, limits
+def make_group(request: RunRequest, id: str, warn: Callable[[str], None]) -> tuple[Group | None, Limits | None]:
+    """Make the group that limits need, and return it with them; None without limits. What is not enforced is said."""
+    if not (any(request.limits) or request.detach):
+        return None, None
     from envgit.exec.cgroups.group import create_group
+    from envgit.exec.cgroups.limits import make_limits
+
+    limits = make_limits(*request.limits)
 
     group = create_group(id, limits, want_stats=request.detach)
     for notice in group.notices:

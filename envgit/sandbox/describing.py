@@ -18,7 +18,7 @@ from envgit.exec.spec import (
     SandboxSpec,
 )
 from envgit.layers.plan_file import Plan
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 from envgit.repo import Repository
 from envgit.sandbox.networking import Way, choose_way, injected_files
 from envgit.sandbox.request import RunRequest

@@ -10,7 +10,7 @@ from envgit.exec.network.carrier import Helper, carries_ipv6, choose
 from envgit.exec.network.resolver import UPLINK_FILE, hosts, nameservers, parse_extra_host, resolv_conf
 from envgit.exec.network.subnet import Subnet, free_subnet
 from envgit.exec.spec import Network
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 from envgit.sandbox.request import RunRequest
 
 

@@ -12,8 +12,8 @@ from envgit.exec.identity import resolve_identity
 from envgit.exec.oci.to_oci import Extras, to_oci
 from envgit.exec.program import mapped_groups
 from envgit.exec.spec import OverlayRoot, SandboxSpec
+from envgit.light_typing import NamedTuple
 from envgit.model import DirectoryRef
-from envgit.named_tuple import NamedTuple
 from envgit.repo import Repository
 from envgit.sandbox.describing import describe
 from envgit.sandbox.request import RunRequest

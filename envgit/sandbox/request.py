@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import Literal, NamedTuple
 
 NetworkMode = Literal["private", "none", "host"]
 
@@ -15,7 +13,7 @@ class MountRequest(NamedTuple):
     `options`: further words as `--mount` and `--tmpfs` spell them, such as ("size", "64m").
     """
 
-    kind: Literal["bind", "tmpfs", "volume", "rev"]
+    kind: Literal[bind, tmpfs, volume, rev]
     source: str
     target: str
     readonly: bool = False

@@ -10,7 +10,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 from envgit.repo import Repository
 from envgit.store import storage
 

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import re
-
 from envgit.errors import InvalidName
 
-_BAD = re.compile(
-    r"""(?x) [\x00-\x20\x7f~^:?*\[\\]   # control characters, space and what revision syntax uses
-    | \.\. | @\{ | //                   # ranges, reflogs, empty components
-    | (?:^|/)\.                         # a component that starts with a full stop
-    | \.lock(?:/|\Z) | \.\Z | /\Z | ^/ | ^@\Z"""
-)
-_PSEUDO = re.compile(r"[A-Z][A-Z_]*\Z")
+_FORBIDDEN = frozenset(map(chr, range(0x21))) | frozenset("\x7f~^:?*[\\")
+"""Control characters, space, and what revision syntax uses."""
+
 NAME_MAX_BYTES = 240
 """Of one component: `.lock` is appended to it, and file systems end at 255."""
 
 
 def is_ref_name(name: str) -> bool:
     """Whether `name` is a full ref name: below `refs/`, or a pseudo-ref such as HEAD."""
-    if _PSEUDO.match(name):
+    letters = name.replace("_", "A")
+    if letters.isascii() and letters.isalpha() and letters.isupper() and name[0] != "_":
         return True
-    return name.startswith("refs/") and not _BAD.search(name)
+    return name.startswith("refs/") and not _is_malformed(name)
 
 
 def check_ref_name(name: str) -> str:
     """Return a full ref name below `refs/`; raises InvalidName."""
-    if not name.startswith("refs/") or _BAD.search(name):
+    if not name.startswith("refs/") or _is_malformed(name):
         raise InvalidName(f"{name!r} is not a valid ref name", hint="see 'git help check-ref-format'")
     if any(len(part.encode("utf-8", "surrogateescape")) > NAME_MAX_BYTES for part in name.split("/")):
         raise InvalidName(f"{name[:40]!r}... is too long for a ref name")
@@ -35,13 +30,20 @@ def check_ref_name(name: str) -> str:
 
 def check_branch_name(name: str) -> str:
     """Return the full ref name of a branch; raises InvalidName as `git check-ref-format --branch` does."""
-    if not name or name.startswith("-") or name in ("HEAD", "@") or _BAD.search(name):
+    if not name or name.startswith("-") or name in ("HEAD", "@") or _is_malformed(name):
         raise InvalidName(f"{name!r} is not a valid branch name", hint="see 'git help check-ref-format'")
     return check_ref_name("refs/heads/" + name)
 
 
 def check_tag_name(name: str) -> str:
     """Return the full ref name of a tag; raises InvalidName."""
-    if not name or name.startswith("-") or name == "HEAD" or _BAD.search(name):
+    if not name or name.startswith("-") or name == "HEAD" or _is_malformed(name):
         raise InvalidName(f"{name!r} is not a valid tag name", hint="see 'git help check-ref-format'")
     return check_ref_name("refs/tags/" + name)
+
+
+def _is_malformed(name: str) -> bool:
+    """Whether a name breaks a rule that holds for every ref: no expressions, ranges or reflogs (`@{`), no odd components."""
+    if not _FORBIDDEN.isdisjoint(name) or ".." in name or "@{" in name or name == "@" or name.endswith("."):
+        return True
+    return any(not part or part.startswith(".") or part.endswith(".lock") for part in name.split("/"))

@@ -111,6 +111,15 @@ def test_hot_commands_load_only_their_rooms(project: Path, words: tuple[str, ...
     assert modules & set(ROOMS[words]) == set()
 
 
+def test_a_run_loads_only_what_a_start_needs(project: Path) -> None:
+    """typing and re cost 4 ms, of the 25 that a start takes; what carries packets is loaded with the first packet."""
+    modules, _ = _run(project, ("run", "main", "--", "/bin/true"))
+    late = {"envgit.exec.network.on_demand", "envgit.exec.cgroups.limits", "envgit.exec.ports.forwarder", "envgit.exec.console",
+            "envgit.exec.seccomp.compiler", "envgit.sandbox.supervisor", "envgit.sandbox.mounts"}  # fmt: skip
+    assert modules & ({"typing", "re", "click", "socket", "datetime"} | late) == set()
+    assert len([name for name in modules if name.startswith("envgit")]) <= 70
+
+
 def _opened(project: Path, words: tuple[str, ...]) -> list[str]:
     """The paths in the repository that a command opens or lists, relative to it."""
     folder = str(project / ".envgit") + "/"

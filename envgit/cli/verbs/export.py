@@ -11,6 +11,7 @@ from envgit.errors import UsageError
 from ..command import quiet_option, refuse_words_after_dashes, verb
 from ..completing import complete_revision
 from ..escape import count_of, human_bytes
+from ..screen import fail_output
 from ..session import Session
 
 if TYPE_CHECKING:
@@ -45,7 +46,12 @@ def export_command(
         raise UsageError("an archive is not written to a terminal", hint="use tar:FILE, or redirect standard output")
     stream = session.out.stream if to_stdout else None
     chosen = cast("Compression | None", compression)
-    result = export_revision(session.repo, revision, destination, compression=chosen, stdout=stream)
+    try:
+        result = export_revision(session.repo, revision, destination, compression=chosen, stdout=stream)
+    except OSError as error:
+        if stream is None or error.filename is not None:
+            raise
+        fail_output(error)
     if not quiet:
         size = "" if result.bytes is None else f", {human_bytes(result.bytes)}"
         text = f"Exported {revision} to {result.destination}: {count_of(result.files, 'entry', 'entries')}{size}"

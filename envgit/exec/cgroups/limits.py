@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from envgit.errors import SandboxError, UsageError
+from envgit.light_typing import NamedTuple
 
 UNLIMITED = -1
 """Of swap and of resource limits; the value of RLIM_INFINITY in Python."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Protocol
 
 from envgit.errors import SandboxError
 from envgit.exec.mount import rootfs, system_mounts, volumes
 from envgit.exec.mount.place import Place
 from envgit.exec.mount.settings import NETWORK_PREFIX, WriteSettings
 from envgit.exec.spec import RESERVED_TARGETS, DirectoryRoot, Inside, LiveRoot, OverlayRoot, SandboxSpec
+from envgit.light_typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from envgit.exec.mount.sources import Source

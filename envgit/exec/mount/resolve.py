@@ -10,10 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import Literal
 
 from envgit.errors import SandboxError
 from envgit.exec import linux
+from envgit.light_typing import Literal
 
 Create = Literal["file", "directory"]
 MAXIMUM_LINKS = 40

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from envgit.errors import SandboxError
+from envgit.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envgit.exec.mount.place import Place

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
 
 from envgit.errors import HostUnsupported, SandboxError
 from envgit.exec import linux
 from envgit.exec.mount.place import attach, clone_mount, new_filesystem, restrict
 from envgit.exec.mount.resolve import open_directory, open_inside
+from envgit.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envgit.exec.mount.place import Place

@@ -7,13 +7,13 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from envgit.errors import SandboxError
 from envgit.exec import linux
 from envgit.exec.mount.place import attach, clone_mount, new_filesystem, restrict
 from envgit.exec.mount.resolve import open_directory, open_inside, open_or_create
 from envgit.exec.mount.system_mounts import attach_empty
+from envgit.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from envgit.exec.mount.place import Place

@@ -6,12 +6,11 @@ They are looked for in fixed folders, never by the caller's PATH, and get no env
 from __future__ import annotations
 
 import os
-from typing import Literal
 
 from envgit.errors import HostUnsupported
 from envgit.exec.network.link import TUN_DEVICE, open_tun
 from envgit.exec.network.subnet import ADDRESS_6, GATEWAY_6, INTERFACE, MTU_BYTES, Subnet
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import Literal, NamedTuple
 
 Kind = Literal["pasta", "slirp4netns", "veth"]
 Wanted = Literal["auto", "pasta", "slirp4netns", "veth"]

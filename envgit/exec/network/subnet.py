@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 INTERFACE = "eth0"
 MTU_BYTES = 65520

@@ -19,7 +19,7 @@ from envgit.exec.network import netlink
 from envgit.exec.network.link import has_ipv6
 from envgit.exec.network.liveness import is_running
 from envgit.exec.network.subnet import INTERFACE, number_of, routed
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 _PREFIX = "envgit"
 _POOL = number_of("10.212.0.0")

@@ -23,7 +23,7 @@ from envgit.exec.oci.state import Folder, Record, check_root, find_status, forma
 from envgit.exec.process import end
 from envgit.exec.runner import run
 from envgit.exec.spec import Inside
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 _KILL_MILLISECONDS = 10_000
 

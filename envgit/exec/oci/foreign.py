@@ -29,8 +29,8 @@ from envgit.exec.oci.to_oci import Extras, missing_in_oci, to_oci
 from envgit.exec.process import end
 from envgit.exec.program import find_identity
 from envgit.exec.spec import OverlayRoot, SandboxSpec
+from envgit.light_typing import NamedTuple
 from envgit.model import IdMap, IdMapExtent
-from envgit.named_tuple import NamedTuple
 
 _FOLDERS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _COVERED = (b"/dev/mqueue", b"/dev/shm", b"/mnt", b"/media")

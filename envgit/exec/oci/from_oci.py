@@ -24,8 +24,8 @@ from envgit.exec.spec import (
     Network,
     SandboxSpec,
 )
+from envgit.light_typing import NamedTuple
 from envgit.model import IdMap, IdMapExtent
-from envgit.named_tuple import NamedTuple
 
 INITIAL_MAP = (IdMapExtent(0, 0, 2**32 - 1),)
 _LARGEST_ID = 2**32 - 2

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from envgit.errors import SandboxError
 from envgit.exec.oci.fields import Fields
 from envgit.exec.process import exit_status
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 POINTS = ("prestart", "createRuntime", "poststart", "poststop")
 _INSIDE = ("createContainer", "startContainer")

@@ -18,7 +18,7 @@ from envgit.exec.oci.state import Folder, Record, format_state
 from envgit.exec.reactor import Reactor
 from envgit.exec.runner import Companions
 from envgit.exec.spec import SandboxSpec
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 MOST_CONFIG_BYTES = 16 << 20
 

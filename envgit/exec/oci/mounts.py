@@ -7,7 +7,7 @@ import os
 from envgit.errors import SandboxError
 from envgit.exec.oci.fields import Fields
 from envgit.exec.spec import SHM_BYTES, Mount
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 OWN_MOUNTS = ("/proc", "/sys", "/sys/fs/cgroup", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue")
 _SYSTEM_TYPES = frozenset(("proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "tmpfs"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from envgit.errors import SandboxError
 from envgit.exec.cgroups.limits import NANO, UNLIMITED, Limits
 from envgit.exec.oci.fields import Fields
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 _DEFAULT_PERIOD_US = 100_000
 _KNOWN = {"memory": {"limit", "swap"}, "pids": {"limit"}, "cpu": {"quota", "period"}}

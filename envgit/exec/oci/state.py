@@ -17,7 +17,7 @@ from envgit.errors import SandboxError
 from envgit.exec.oci.fields import Fields, parse_object
 from envgit.exec.process import start_time
 from envgit.exec.program import GO
-from envgit.named_tuple import NamedTuple
+from envgit.light_typing import NamedTuple
 
 OCI_VERSION = "1.2.0"
 MOST_NAME_BYTES = 200

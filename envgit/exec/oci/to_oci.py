@@ -13,8 +13,8 @@ from envgit.exec.mount.plan import WRITABLE_OF_READONLY
 from envgit.exec.oci.resources import write_resources
 from envgit.exec.oci.state import OCI_VERSION
 from envgit.exec.spec import DirectoryRoot, Mount, OverlayRoot, SandboxSpec
+from envgit.light_typing import NamedTuple
 from envgit.model import IdMapExtent
-from envgit.named_tuple import NamedTuple
 
 _RLIMITS = ("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE", "MEMLOCK", "AS", "LOCKS", "SIGPENDING",
             "MSGQUEUE", "NICE", "RTPRIO", "RTTIME")  # fmt: skip

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
 
 from envgit.exec import linux
+from envgit.light_typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from envgit.exec.seccomp.profile_file import Filter

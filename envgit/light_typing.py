@@ -1,6 +1,7 @@
-"""typing.NamedTuple without its price: the standard one compiles every annotation, a third of what starting a sandbox imports.
+"""What the modules of a run need of `typing`, without importing it: that costs more than starting the sandbox.
 
-To a type checker it is typing.NamedTuple. At run time annotations stay the strings that they are.
+To a type checker every name here is typing's. At run time annotations are strings that nobody reads (PEP 563), so special forms
+need no meaning, and NamedTuple need not compile the annotations of its fields.
 """
 
 from __future__ import annotations
@@ -9,8 +10,30 @@ from collections import namedtuple
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any as Any
+    from typing import BinaryIO as BinaryIO
+    from typing import Final as Final
+    from typing import Literal as Literal
     from typing import NamedTuple as NamedTuple
+    from typing import NoReturn as NoReturn
+    from typing import Protocol as Protocol
+    from typing import TextIO as TextIO
+    from typing import TypeAlias as TypeAlias
 else:
+
+    class _Form:
+        """A special form: can be subscribed, and inherited from; means nothing."""
+
+        def __class_getitem__(cls, item):
+            return cls
+
+    class Any(_Form):
+        pass
+
+    class Protocol(_Form):
+        pass
+
+    BinaryIO = Final = Literal = NoReturn = TextIO = TypeAlias = _Form
 
     class _Maker(type):
         """Turns the class statement into a tuple type, as typing.NamedTuple does."""
