@@ -150,7 +150,7 @@ class IdMap(NamedTuple):
     caller's own id), "nested" (already inside the tree namespace: identity).
     """
 
-    kind: Literal[range, subordinate, single, nested]
+    kind: Literal["range", "subordinate", "single", "nested"]
     uids: tuple[IdMapExtent, ...]
     gids: tuple[IdMapExtent, ...]
 

@@ -82,7 +82,7 @@ class Mount(NamedTuple):
     store, whose owners on disk are the sandbox's. "layers": the stack `layers`, top first, read-only whatever happens.
     """
 
-    kind: Literal[bind, tmpfs, volume, layers]
+    kind: Literal["bind", "tmpfs", "volume", "layers"]
     target: bytes
     source: bytes = b""
     readonly: bool = False
@@ -110,7 +110,7 @@ SHM_BYTES = 64 << 20
 class JoinedNamespace(NamedTuple):
     """A namespace that exists: `path` names it (/proc/PID/ns/..., or where one is bound), on the host."""
 
-    kind: Literal[network, ipc, uts]
+    kind: Literal["network", "ipc", "uts"]
     path: bytes
 
 

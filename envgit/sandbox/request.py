@@ -13,7 +13,7 @@ class MountRequest(NamedTuple):
     `options`: further words as `--mount` and `--tmpfs` spell them, such as ("size", "64m").
     """
 
-    kind: Literal[bind, tmpfs, volume, rev]
+    kind: Literal["bind", "tmpfs", "volume", "rev"]
     source: str
     target: str
     readonly: bool = False

@@ -268,6 +268,8 @@ def _run(
             fcntl.flock(fd, fcntl.LOCK_UN)
 
     def created(paths: tuple[bytes, ...]) -> None:
+        if isinstance(root, OverlayRoot) and root.volatile:  # thrown away: no commit will ask
+            return
         from envgit.sandbox.mount_notes import note_created
 
         note_created(repo.path("sandboxes", id) if upper_id == "-" else repo.path("uppers", upper_id), paths)
