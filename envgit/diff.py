@@ -29,7 +29,7 @@ def open_diff(
     reverse: bool = False,
 ) -> Diff:
     """Compare as git diff does: none: HEAD with the worktree; one: REV with the worktree, or `A..B`/`A...B`; two: A with B."""
-    old, new, reader = _select(repo, revisions)
+    old, new, reader = select_sides(repo, revisions)
     if reverse:
         old, new = new, old
     return Diff(diff_trees(old, new, reader, paths=paths, with_mtime=with_mtime), reader)
@@ -43,7 +43,10 @@ def open_commit_diff(repo: Repository, oid: bytes, paths: Sequence[bytes] = (), 
     return Diff(diff_trees(old, snapshot.root, repo.reader, paths=paths, with_mtime=with_mtime), repo.reader)
 
 
-def _select(repo: Repository, revisions: Sequence[str]) -> tuple[DirectoryRef | None, DirectoryRef | None, TreeReader]:
+def select_sides(
+    repo: Repository, revisions: Sequence[str]
+) -> tuple[DirectoryRef | None, DirectoryRef | None, TreeReader]:
+    """Return what `open_diff` compares, and what reads both; None is a tree that is not there."""
     if len(revisions) > 2:
         raise UsageError("a diff compares two revisions", hint="envgit diff A B -- PATH...")
     if len(revisions) == 2:

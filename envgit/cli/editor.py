@@ -33,6 +33,11 @@ def choose_editor(environ: Mapping[str, str]) -> str:
     return "vi"
 
 
+def names_editor(environ: Mapping[str, str]) -> bool:
+    """Say whether the user chose an editor; without a choice it is vi, which needs a terminal."""
+    return any(environ.get(name) for name in ("GIT_EDITOR", "VISUAL", "EDITOR"))
+
+
 def strip_comments(text: bytes) -> bytes:
     """Return the message without comment lines, trailing spaces and doubled empty lines, as `git stripspace -s`."""
     lines: list[bytes] = []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from envgit.light_typing import NamedTuple
 
 from .changes import display_path, fold_directories, letter, property_changes
 from .escape import count_of, quote_path
@@ -82,8 +85,16 @@ def next_steps(status: Status) -> list[tuple[str, str]]:
     ]
 
 
-def status_comment(repo: Repository) -> tuple[bool, list[str]]:
-    """Return whether there is anything to commit, and the long status without colours.
+class Template(NamedTuple):
+    """What a message is written on. `suggestion`: what happened to the packages, empty when nothing did."""
+
+    dirty: bool
+    status_lines: list[str]
+    suggestion: str
+
+
+def read_template(repo: Repository, *, suggest: bool) -> Template:
+    """Return whether there is anything to commit, the long status without colours and, if asked for, a message.
 
     Works in a forked child: reading the status may enter a user namespace, and the editor must not run in one.
     """
@@ -92,18 +103,22 @@ def status_comment(repo: Repository) -> tuple[bool, list[str]]:
     if pid == 0:
         os.close(reading)
         dirty = True
-        with open(writing, "wb") as pipe:
+        try:
             from envgit.errors import EnvgitError
             from envgit.status import read_status
 
-            try:
+            with open(writing, "wb") as pipe, suppress(EnvgitError, OSError):
                 status = read_status(repo)
                 dirty = status.is_dirty
                 pipe.write("\n".join(long_lines(status, Screen(pipe, terminal=True, color=False))).encode())
-            except (EnvgitError, OSError):
-                pass  # the commit itself will meet it again, and say so
-        os._exit(0 if dirty else 1)
+                if suggest and dirty:
+                    from envgit.package_diff import suggest_worktree_message
+
+                    pipe.write(b"\0" + (suggest_worktree_message(repo) or "").encode())
+        finally:  # whatever went wrong: the commit itself will meet it again, and say so
+            os._exit(0 if dirty else 1)
     os.close(writing)
     with open(reading, "rb") as pipe:
-        lines = pipe.read().decode("utf-8", "replace").split("\n")
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 1, lines
+        status_text, _, suggestion = pipe.read().decode("utf-8", "replace").partition("\0")
+    dirty = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 1
+    return Template(dirty, status_text.split("\n"), suggestion)

@@ -41,7 +41,8 @@ def commit_command(
 ) -> None:
     """Record every change of the environment as a commit on the current branch.
 
-    Without -m or -F the editor opens ($GIT_EDITOR, $VISUAL, $EDITOR). A running sandbox is left running.
+    Without -m or -F the editor opens ($GIT_EDITOR, $VISUAL, $EDITOR), on a summary of the packages that changed. Without an
+    editor and a terminal that summary is the message, where there is one. A running sandbox is left running.
     """
     from envgit.commit import commit_worktree
 
@@ -67,28 +68,41 @@ def commit_command(
 
 
 def _ask(session: Session, *, amend: bool, allow_empty: bool) -> str:
-    """Open the editor on a template; but say first when there is nothing to commit."""
+    """Open the editor on a template; but say first when there is nothing to commit.
+
+    What happened to the packages is the first line of the template; where nobody can edit it, it is the message.
+    """
     import os
 
-    from ..editor import edit_message
-    from ..status_text import status_comment
+    from ..editor import edit_message, names_editor
+    from ..status_text import read_template
 
-    dirty, comment = status_comment(session.repo)
-    if not (amend or allow_empty or dirty):
+    template = read_template(session.repo, suggest=not amend)
+    if not (amend or allow_empty or template.dirty):
         raise NegativeAnswer("nothing to commit, environment clean", hint="change something: envgit run -it -- bash")
-    initial = ""
+    initial = template.suggestion
+    if initial and not names_editor(session.environ) and not _has_terminal(session):
+        return initial
     if amend:
         from envgit.log import read_log
 
         for entry in read_log(session.repo, ["HEAD"], max_count=1):
             initial = entry.commit.message.decode("utf-8", "surrogateescape").rstrip("\n")
     path = os.path.join(session.repo.git_dir, "COMMIT_EDITMSG")
-    return edit_message(path, initial, comment, session.environ)
+    return edit_message(path, initial, template.status_lines, session.environ)
+
+
+def _has_terminal(session: Session) -> bool:
+    return session.stdin_is_terminal and session.stdout_is_terminal and session.environ.get("TERM", "dumb") != "dumb"
 
 
 def _say(session: Session, result: CommitResult, quiet: bool) -> None:
+    from envgit.sandbox.mount_notes import describe_note
+
     for path in result.not_recorded[:20]:
         session.say(f"not recorded: {quote_path(path)}")
+    for note in result.mounted:
+        session.say(f"not recorded: {quote_path(note.target)} ({session.out.safe(describe_note(note))})")
     if quiet:
         return
     out = session.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from envgit.deb822 import parse_paragraph
 from envgit.errors import SourceError
 
 
@@ -27,7 +28,7 @@ def parse_status(data: bytes) -> dict[str, Package]:
 
     Raises SourceError when there is none.
     """
-    paragraphs = [(paragraph, _fields(paragraph)) for paragraph in data.split(b"\n\n") if paragraph.strip()]
+    paragraphs = [(paragraph, parse_paragraph(paragraph)) for paragraph in data.split(b"\n\n") if paragraph.strip()]
     installed = [(p, f) for p, f in paragraphs if f.get("status", b"").split()[-1:] == [b"installed"]]
     native = {f.get("architecture") for _, f in installed if f.get("package") == b"dpkg"} | {b"all"}
     packages = {}
@@ -74,19 +75,6 @@ def close_over(packages: Mapping[str, Package], wanted: set[str]) -> tuple[list[
             elif found not in chosen:
                 pending.append(found)
     return sorted(chosen), sorted(missing)
-
-
-def _fields(paragraph: bytes) -> dict[str, bytes]:
-    fields: dict[str, bytes] = {}
-    key = ""
-    for line in paragraph.split(b"\n"):
-        if line[:1] in (b" ", b"\t"):
-            fields[key] = fields.get(key, b"") + b"\n" + line.strip()
-        elif b":" in line:
-            name, _, value = line.partition(b":")
-            key = name.decode("ascii", "replace").lower()
-            fields[key] = value.strip()
-    return fields
 
 
 def _relations(text: bytes) -> tuple[tuple[str, ...], ...]:
