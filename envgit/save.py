@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from envgit.capturing import capture_upper
-from envgit.errors import Conflict, StorageError
+from envgit.errors import Conflict, StorageError, UsageError
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.snapshot import read_config_bytes, read_snapshot, write_snapshot
 from envgit.store.ref_names import check_branch_name
@@ -71,3 +71,18 @@ def save_upper(
         transaction.set_ref(BRANCH_PREFIX + branch, oid)
         done = transaction.finish(f"save: {text.splitlines()[0]}")
     return SaveResult(branch, oid.hex(), packed.bytes, done.number)
+
+
+def save_sandbox(repo: Repository, word: str, branch: str, message: str | None) -> SaveResult:
+    """Commit the changes of a recorded sandbox over a revision on `branch`; it may be running, and goes on.
+
+    Raises UnknownSandbox, UsageError for a sandbox of the worktree, whose changes an ordinary commit records, and as save_upper().
+    """
+    from envgit.sandbox.registry import find_sandbox
+    from envgit.sandbox.running import sandbox_upper
+
+    record = find_sandbox(repo, word).record
+    if record.worktree:
+        raise UsageError(f"{record.name} works in the worktree", hint="envgit commit")
+    upper = sandbox_upper(repo, record.id).upper
+    return save_upper(repo, upper, bytes.fromhex(record.oid), branch, record.command, message)

@@ -117,3 +117,19 @@ def test_a_killed_monitor_takes_its_copies_along(lab: Lab) -> None:
     while any(os.path.exists(f"/proc/{pid}/exe") for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert len(pids) == 5 and not any(os.path.exists(f"/proc/{pid}/exe") for pid in pids)
+
+
+def test_the_changes_of_a_named_sandbox_become_a_commit(lab: Lab) -> None:
+    lab("run", "-d", "--name", "worker", "HEAD", "--", "sh", "-c", "echo made > /made; sleep 60")
+    deadline = time.monotonic() + 10
+    while lab("exec", "worker", "cat", "/made", status=None).out != "made\n":
+        assert time.monotonic() < deadline
+    assert "[kept " in lab("commit", "--sandbox", "worker", "--branch", "kept", "-m", "by the worker").out
+    assert lab("cat", "kept:/made").out == "made\n" and lab.changes() == []
+    assert "by the worker" in lab.git("log", "-1", "--format=%s", "kept")
+    assert lab("ps", "--filter", "status=running", "-q").lines()
+    lab("rm", "-f", "worker")
+    lab("run", "-d", "--name", "here", "--", "sleep", "60")
+    lab.fails("commit", "--sandbox", "here", "--branch", "x", status=2, says="works in the worktree", hint="envgit commit")
+    lab.fails("commit", "--sandbox", "here", status=2, says="go together", hint="--branch")
+    lab("rm", "-f", "here")

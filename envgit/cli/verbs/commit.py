@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 @click.option("--author", metavar="NAME <MAIL>", help="Somebody else made the changes.")
 @click.option("--date", metavar="DATE", help="Date of the author.")
 @click.option("-a", "--all", "_all", is_flag=True, help="Accepted as git users type it: it is always so.")
+@click.option("--sandbox", metavar="NAME", help="Commit the changes of a named sandbox over a revision, with --branch.")
+@click.option("--branch", metavar="BRANCH", help="With --sandbox: the branch that gets the commit.")
 @quiet_option
 @click.pass_context
 def commit_command(
@@ -37,6 +39,8 @@ def commit_command(
     author: str | None,
     date: str | None,
     _all: bool,
+    sandbox: str | None,
+    branch: str | None,
     quiet: bool,
 ) -> None:
     """Record every change of the environment as a commit on the current branch.
@@ -50,6 +54,9 @@ def commit_command(
     refuse_words_after_dashes(ctx)
     if messages and message_file:
         raise UsageError("the message comes from -m or from -F, not both")
+    if sandbox is not None or branch is not None:
+        _commit_sandbox(session, sandbox, branch, "\n\n".join(messages) or None, quiet)
+        return
     message: str | None
     if messages:
         message = "\n\n".join(messages)
@@ -65,6 +72,17 @@ def commit_command(
         session.repo, message=message, amend=amend, allow_empty=allow_empty, author=author, date=date
     )
     _say(session, result, quiet)
+
+
+def _commit_sandbox(session: Session, name: str | None, branch: str | None, message: str | None, quiet: bool) -> None:
+    from envgit.save import save_sandbox
+
+    if name is None or branch is None:
+        raise UsageError("--sandbox and --branch go together", hint="envgit commit --sandbox NAME --branch BRANCH")
+    saved = save_sandbox(session.repo, name, branch, message)
+    if not quiet:
+        session.out.line(f"[{session.out.safe(saved.branch)} {saved.oid[:7]}] {human_bytes(saved.stored_bytes)} stored")
+        session.hint_undo(saved.operation)
 
 
 def _ask(session: Session, *, amend: bool, allow_empty: bool) -> str:
