@@ -8,6 +8,7 @@ from envgit.layers.capture import Captured, capture
 from envgit.layers.ignore import IgnoreRules
 from envgit.model import DirectoryRef, TreeReader, TreeWriter
 from envgit.repo import Repository
+from envgit.sandbox.mount_notes import read_notes
 
 IGNORE_FILE = ".envgitignore"
 
@@ -44,6 +45,12 @@ def capture_upper(
     writer: TreeWriter,
     ignore: IgnoreRules | None = None,
 ) -> Captured:
-    """Capture an open upper directory over `base`; the process must be in the tree namespace."""
-    rules = read_ignore_rules(repo) if ignore is None else ignore
+    """Capture an open upper directory over `base`; the process must be in the tree namespace.
+
+    With the project's rules also what its runs made only as mount points is left out.
+    """
+    rules = ignore
+    if rules is None:
+        rules = read_ignore_rules(repo)
+        rules.mount_points = read_notes(upper_fd).created
     return capture(upper_fd, base, reader, writer, repo.disk_ids, rules, repo.monitor)

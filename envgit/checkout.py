@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import NamedTuple
 
-from envgit.errors import Conflict, InvalidName, UnknownRevision
+from envgit.errors import Conflict, InvalidName, StorageError, UnknownRevision
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.store.ref_names import check_branch_name
 from envgit.store.reflog import previous_branch
 from envgit.transaction import Transaction
 from envgit.uppers import claim_worktree, has_changes
-from envgit.worktree import DETACHED, worktree_name
+from envgit.worktree import DETACHED, Pointer, worktree_name
 
 
 class CheckoutResult(NamedTuple):
@@ -58,7 +59,17 @@ def _previous(repo: Repository) -> str:
     return name
 
 
+def _check_environment(repo: Repository, oid: bytes | None) -> None:
+    """Raise CorruptObject unless HEAD may be at an object: stock git lets a ref be anything."""
+    if oid is not None and repo.cache.find_plan(oid.hex()) is None:
+        from envgit.snapshot import read_snapshot
+
+        read_snapshot(repo.objects, oid)
+
+
 def _switch(repo: Repository, transaction: Transaction, branch: str, tip: bytes | None) -> CheckoutResult:
+    if branch != repo.branch_name():
+        _check_environment(repo, tip)
     previous = _leave(repo, transaction, branch)
     pointer = repo.read_pointer(branch, tip)
     result = CheckoutResult(
@@ -80,6 +91,7 @@ def _switch(repo: Repository, transaction: Transaction, branch: str, tip: bytes 
 
 def _detach(repo: Repository, transaction: Transaction, revision: str) -> CheckoutResult:
     oid = repo.resolve_bytes(revision)
+    _check_environment(repo, oid)
     previous = _leave(repo, transaction, None, oid)
     head = repo.read_head()
     already = head.symbolic is None and head.oid == oid
@@ -88,6 +100,8 @@ def _detach(repo: Repository, transaction: Transaction, revision: str) -> Checko
         return result
     left = repo.read_pointer(None, oid)
     if left is not None and left.base != oid:  # what an undone checkout left; it belongs to another commit
+        if head.symbolic is not None:
+            _set_aside(repo, transaction, left)
         transaction.set_worktree(DETACHED, None)
     transaction.set_head(oid.hex())
     done = transaction.finish(f"checkout: moving from {previous} to {revision}")
@@ -105,6 +119,7 @@ def _checkout_new(
     if moved is not None and not force:
         raise InvalidName(f"branch {branch} exists already", hint=f"envgit checkout {branch}, or -B to move it")
     oid = head.oid if start is None else repo.resolve_bytes(start)
+    _check_environment(repo, oid)
     carried = False
     if moved is None or moved != oid:
         from envgit.branch import release_worktree
@@ -154,3 +169,19 @@ def _leave(repo: Repository, transaction: Transaction, branch: str | None, oid: 
             )
     transaction.set_worktree(DETACHED, None)
     return head.oid.hex()
+
+
+def _set_aside(repo: Repository, transaction: Transaction, left: Pointer) -> None:
+    """Say that uncommitted changes of an earlier detached HEAD are left behind. Raises Conflict when a sandbox makes some."""
+    claim_worktree(repo, transaction, left)
+    if not has_changes(repo, left, left.base):
+        return
+    from envgit.status import is_dirty
+
+    with suppress(StorageError):  # a damaged upper directory has nothing to bring back
+        if is_dirty(repo, None, left.base):
+            at = repo.short(left.base.hex())
+            repo.monitor.warn(
+                f"uncommitted changes of the detached HEAD that was at {at} are set aside; envgit undo, then "
+                f"envgit checkout {at} brings them back"
+            )

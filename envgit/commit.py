@@ -12,6 +12,7 @@ from envgit.layers.compare import diff_trees
 from envgit.layers.ignore import INJECTED_FILES, VOLATILE_DIRECTORIES
 from envgit.model import DirectoryRef
 from envgit.repo import Repository
+from envgit.sandbox.mount_notes import MountNote, Notes, describe_note, read_notes
 from envgit.snapshot import Snapshot, read_config_bytes, read_snapshot, strip_trailers, write_snapshot
 from envgit.store.dates import format_offset, parse_date
 from envgit.store.objects import Signature
@@ -31,7 +32,8 @@ class Summary(NamedTuple):
 
 
 class CommitResult(NamedTuple):
-    """`running`: sandboxes that still use the worktree; `not_recorded`: paths that a rule or their type kept out."""
+    """`running`: sandboxes that still use the worktree; `not_recorded`: paths that a rule or their type kept out; `mounted`: what
+    was mounted in the worktree's runs, whose content is elsewhere."""
 
     branch: str | None
     oid: str
@@ -43,6 +45,7 @@ class CommitResult(NamedTuple):
     operation: int
     running: int
     not_recorded: tuple[bytes, ...]
+    mounted: tuple[MountNote, ...] = ()
 
 
 class _Worktree(NamedTuple):
@@ -52,6 +55,7 @@ class _Worktree(NamedTuple):
     upper: Upper | None
     captured: Captured | None
     root: DirectoryRef
+    notes: Notes
 
 
 def commit_worktree(
@@ -84,14 +88,15 @@ def commit_worktree(
         with repo.objects.pack_session() as session:
             worktree = _capture(repo, pointer, session)
             if worktree.root == tip.root and not (allow_empty or amend):
+                elsewhere = _elsewhere(worktree.notes, pointer)
                 raise NegativeAnswer(
-                    "nothing to commit: the worktree is as HEAD", hint="change it with: envgit run -- CMD"
+                    f"nothing to commit: the worktree is as HEAD{elsewhere}", hint="change it with: envgit run -- CMD"
                 )
             oid = _write(repo, session, tip, worktree.root, message, amend, signatures)
             packed = session.finish()
         if not (allow_empty or amend) and next(iter(diff_trees(tip.root, worktree.root, repo.reader)), None) is None:
             raise NegativeAnswer(
-                "nothing to commit: only modification times differ from HEAD",
+                f"nothing to commit: only modification times differ from HEAD{_elsewhere(worktree.notes, pointer)}",
                 hint="commit them all the same with: envgit commit --allow-empty",
             )
         if not running:
@@ -113,6 +118,10 @@ def commit_worktree(
                 adopt_upper(repo, worktree.upper, pointer.base, new, worktree.captured)
             except (OSError, EnvgitError) as error:
                 repo.monitor.warn(f"the commit is made, but its layer did not get into the cache: {error}")
+    if not running and worktree.upper is not None:
+        from envgit.stack import sync_layers_later
+
+        sync_layers_later(repo)
     captured = worktree.captured
     return CommitResult(
         branch=repo.branch_name(),
@@ -124,27 +133,35 @@ def commit_worktree(
         objects=packed.object_count,
         operation=done.number,
         running=int(running),
-        not_recorded=_not_recorded(captured) if captured is not None else (),
+        not_recorded=_not_recorded(captured, worktree.notes) if captured is not None else (),
+        mounted=worktree.notes.over({pointer.base, *(tip.commit.parents if amend else ())}),
     )
 
 
-def _not_recorded(captured: Captured) -> tuple[bytes, ...]:
-    """What a user may miss: not the empty mount points that every run makes."""
-    ours = INJECTED_FILES | VOLATILE_DIRECTORIES
+def _not_recorded(captured: Captured, notes: Notes) -> tuple[bytes, ...]:
+    """What a user may miss: not the empty mount points that runs make."""
+    ours = INJECTED_FILES | VOLATILE_DIRECTORIES | notes.created
     return tuple(path for path in captured.ignored if path not in ours) + captured.sockets
+
+
+def _elsewhere(notes: Notes, pointer: Pointer) -> str:
+    """Say what may have been changed, but is no part of a commit."""
+    places = [f"{os.fsdecode(note.target)!r} ({describe_note(note)})" for note in notes.over({pointer.base})]
+    return "; not recorded: " + ", ".join(places) if places else ""
 
 
 def _capture(repo: Repository, pointer: Pointer, session: PackSession) -> _Worktree:
     base = read_snapshot(repo.objects, pointer.base).root
     if pointer.upper is None:
-        return _Worktree(pointer, None, None, base)
+        return _Worktree(pointer, None, None, base, Notes((), frozenset()))
     upper = upper_paths(repo, pointer.upper)
     upper_fd = open_upper(upper)
     try:
         captured = capture_upper(repo, upper_fd, base, repo.reader, PackTreeWriter(session))
+        notes = read_notes(upper_fd)
     finally:
         os.close(upper_fd)
-    return _Worktree(pointer, upper, captured, captured.root)
+    return _Worktree(pointer, upper, captured, captured.root, notes)
 
 
 def _write(

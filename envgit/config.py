@@ -7,6 +7,7 @@ from typing import Any
 
 from envgit.errors import InvalidName, UnknownPath
 from envgit.repo import Repository
+from envgit.store.config_files import config_files
 
 
 def _open(repo: Repository) -> Any:
@@ -14,13 +15,9 @@ def _open(repo: Repository) -> Any:
     import pygit2
 
     config = pygit2.Config()
-    home = repo.environ.get("HOME", "")
-    xdg = repo.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-    scopes = [("/etc/gitconfig", 2), (os.path.join(xdg, "git", "config"), 3), (os.path.join(home, ".gitconfig"), 4)]
-    for path, level in scopes:
+    for path, level in config_files(repo.git_dir, repo.environ):
         if os.path.isfile(path) and os.access(path, os.R_OK):
             config.add_file(path, level)
-    config.add_file(repo.path("config"), 5)
     return config
 
 

@@ -34,6 +34,19 @@ def parse_config(data: bytes) -> EnvironmentConfig:
 _FIELDS = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User")
 
 
+def declared_keys(config: EnvironmentConfig, name: str) -> tuple[str, ...]:
+    """Return the keys, sorted, of a field that OCI spells as an object of empty objects (ExposedPorts, Volumes)."""
+    value = config.extra.get(name)
+    keys = value if isinstance(value, dict) else {}
+    return tuple(sorted(key for key in keys if isinstance(key, str) and key and _is_plain(key)))
+
+
+def declared_text(config: EnvironmentConfig, name: str) -> str:
+    """Return a field of text that is no field of EnvironmentConfig (StopSignal), or ""."""
+    value = config.extra.get(name)
+    return value if isinstance(value, str) and _is_plain(value) else ""
+
+
 def _strings(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
     value = fields.get(name)
     if value is None:

@@ -12,7 +12,7 @@ from envgit.errors import EnvgitError, RepositoryBusy, StorageError
 from envgit.layers.compare import diff_trees
 from envgit.layers.memory_tree import MemoryTree
 from envgit.model import Change, Child, DirectoryRef
-from envgit.repo import Repository
+from envgit.repo import TAG_PREFIX, Repository
 from envgit.snapshot import read_config_bytes, read_snapshot
 from envgit.stack import stack_key
 from envgit.status import empty_root
@@ -45,6 +45,7 @@ class _Check:
         self.problems: list[Problem] = []
         self.seen: set[object] = set()
         self.commits: list[bytes] = []
+        self.gone_tags: list[str] = []
         self.directories = self.files = self.bytes = 0
 
     def note(self, where: str, error: EnvgitError) -> None:
@@ -94,8 +95,7 @@ class _Check:
         if not self.full:
             return
         try:
-            for piece in self.repo.reader.iter_content(child):
-                self.bytes += len(piece)
+            self.bytes += self.repo.reader.check_content(child)
         except EnvgitError as error:
             self.note(f"{where}: /{os.fsdecode(path)}", error)
 
@@ -134,7 +134,11 @@ class _Check:
                 self.problems.append(Problem(name, "there is no such branch, yet HEAD or a reflog names it", hint))
 
     def check_operations(self) -> None:
-        """Read all operations; find tags and kept commits that are gone though no operation took them away."""
+        """Read all operations; find tags and kept commits that are gone though no operation took them away.
+
+        A tag is no problem: `git tag -d` may do that, and leaves no trace by which to tell it from a loss.
+        """
+        self.gone_tags.clear()
         known: set[str] = set()
         try:
             for operation in iter_operations(self.repo.git_dir):
@@ -145,7 +149,10 @@ class _Check:
                         hint = (
                             f"if git was not told to: git --git-dir={self.repo.git_dir} update-ref {name} {new.hex()}"
                         )
-                        self.problems.append(Problem(name, what, hint))
+                        if name.startswith(TAG_PREFIX):
+                            self.gone_tags.append(f"{name}: {what}; {hint}")
+                        else:
+                            self.problems.append(Problem(name, what, hint))
                     known.add(name)
         except EnvgitError as error:
             self.note("operation log", error)
@@ -187,6 +194,8 @@ def check_repository(repo: Repository, *, full: bool = True) -> FsckReport:
         check.check_commit(oid)
     repo.monitor.finish()
     check.check_state()
+    for gone in check.gone_tags:
+        repo.monitor.warn(gone)
     layers = _check_layers(repo, check) if full else 0
     return FsckReport(tuple(check.problems), len(check.commits), check.directories, check.files, layers, check.bytes)
 

@@ -12,7 +12,9 @@ from typing import NamedTuple
 from envgit.errors import StorageError
 from envgit.layers.removal import remove_tree
 from envgit.repo import BRANCH_PREFIX, Repository
-from envgit.sandbox_state import iter_states, lock_starts
+from envgit.sandbox.registry import recorded_ids
+from envgit.sandbox.removing import forget_leftovers
+from envgit.sandbox.state import iter_states, lock_starts
 from envgit.snapshot import read_snapshot
 from envgit.stack import prepare_cache, run_where_ids_are_plain, stack_key
 from envgit.store.consolidate import consolidate
@@ -76,6 +78,7 @@ def collect_garbage(
         repo.monitor.finish()
         packs_before = repo.objects.statistics().packs
         if not dry_run:
+            forget_leftovers(repo)
             for name in doomed.kept:
                 transaction.set_ref(name, None)
             for oid in doomed.loose_ends:
@@ -177,7 +180,9 @@ def _layers_of(repo: Repository, bases: list[bytes]) -> set[str]:
 
 
 def _dead_sandboxes(repo: Repository, live: set[str]) -> Iterator[str]:
-    """Yield the folders that no sandbox uses. A young one may be of a sandbox that is about to start or has just ended."""
+    """Yield the folders that no sandbox uses and none is recorded in. A young one may be of a sandbox that is about to start or
+    has just ended."""
+    live = {*live, *recorded_ids(repo)}
     for id in _list(repo.path("sandboxes")):
         with suppress(FileNotFoundError):
             if id not in live and time.time() - os.stat(repo.path("sandboxes", id)).st_mtime > _SETTLING_SECONDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from envgit.branch import read_subject
-from envgit.errors import CorruptObject, StorageError, UnknownRevision
+from envgit.errors import CorruptObject, HostileInput, StorageError, UnknownRevision
 from envgit.repo import Repository
 from envgit.status import read_status
 from envgit.transaction import Transaction
@@ -71,10 +71,10 @@ def _read_pointer(repo: Repository, tip: bytes, mode: str) -> Pointer:
 def _count_changes(repo: Repository, mode: str) -> int:
     try:
         status = read_status(repo)
-    except (StorageError, CorruptObject):
+    except (StorageError, CorruptObject, HostileInput):
         if mode != "hard":
             raise
-        return 0  # the upper directory is damaged: this is the way out
+        return 0  # the upper directory is damaged, or without end: this is the way out
     return len(status.changes) + sum(group.paths for group in status.noise)
 
 

@@ -13,7 +13,8 @@ from envgit.layers.compare import diff_trees
 from envgit.layers.edit import edit_tree
 from envgit.layers.materialise import materialise
 from envgit.layers.memory_tree import MemoryTree
-from envgit.model import DirectoryRef
+from envgit.layers.relinked import find_file, relink
+from envgit.model import Change, DirectoryRef, Links
 from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
 from envgit.uppers import claim_worktree, create_upper, open_upper, upper_paths
@@ -52,7 +53,7 @@ def restore_paths(repo: Repository, paths: Sequence[bytes], source: str | None =
             if not changes:
                 _check_known(paths, current, wanted, memory)
                 return RestoreResult((), None)
-            target = edit_tree(current, changes, memory, memory)
+            target = edit_tree(current, changes, memory, memory, _links(current, wanted, changes, memory))
             fresh = create_upper(repo)
             fresh_fd = open_upper(fresh)
             try:
@@ -66,6 +67,21 @@ def restore_paths(repo: Repository, paths: Sequence[bytes], source: str | None =
         transaction.set_worktree(worktree_name(repo.branch_name()), Pointer(pointer.base, fresh.id).format())
         done = transaction.finish("restore")
     return RestoreResult(tuple(change.path for change in changes), done.number)
+
+
+def _links(current: DirectoryRef, wanted: DirectoryRef, changes: Sequence[Change], memory: MemoryTree) -> Links:
+    """Return the hard-link sets of the worktree once the changes are made: what comes back is linked as it was."""
+    old, new = memory.read_links(current), memory.read_links(wanted)
+    if old == new:
+        return old
+    restored = {change.path for change in changes}
+    partners = {path for names in new if not restored.isdisjoint(names) for path in names} - restored
+    unchanged = set()
+    for path in partners:
+        there, back = find_file(memory, current, path), find_file(memory, wanted, path)
+        if there is not None and back is not None and there.entry == back.entry:
+            unchanged.add(path)
+    return relink(old, new, restored, unchanged)
 
 
 def _check_known(paths: Sequence[bytes], current: DirectoryRef, wanted: DirectoryRef, memory: MemoryTree) -> None:

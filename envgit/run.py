@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from envgit.errors import UsageError
+from envgit.light_typing import TYPE_CHECKING
 from envgit.repo import Repository
 from envgit.sandbox.request import RunRequest
 from envgit.sandbox.running import new_id, remove_sandbox_folder, run_once

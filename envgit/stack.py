@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 from envgit import errors
 from envgit.errors import EnvgitError, SandboxError
 from envgit.exec.idmap import needs_tree_namespace, run_in_tree_namespace
 from envgit.layers.plan_file import Plan
+from envgit.light_typing import TYPE_CHECKING
 from envgit.repo import Repository
 
 if TYPE_CHECKING:
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from envgit.snapshot import Snapshot
     from envgit.uppers import Upper
 
+_SETTLED_NS = 60_000_000_000
+"""The kernel writes back what is older than 30 seconds, by default, every 5 seconds."""
+_WORTH_SYNCING_SECONDS = 3.0
+"""A layer that took longer is not risked for a minute."""
 _ANCESTORS_TRIED = 64
 _ANCESTORS_TRIED_FOR_SHALLOW = 1024
 
@@ -36,6 +42,7 @@ def ensure_plan(repo: Repository, oid: bytes, *, locked: bool = False) -> Plan:
     if plan is not None:
         return plan
     lock = None if locked else repo.lock()
+    started = time.monotonic()
     try:
         if lock is not None:
             lock.acquire(b"envgit: materialising " + oid.hex()[:12].encode())
@@ -43,10 +50,30 @@ def ensure_plan(repo: Repository, oid: bytes, *, locked: bool = False) -> Plan:
     finally:
         if lock is not None:
             lock.release()
+    sync_layers_later(repo, at_once=time.monotonic() - started > _WORTH_SYNCING_SECONDS)
     plan = find_plan(repo, oid)
     if plan is None:
         raise SandboxError(f"the layers of {oid.hex()} could not be prepared", hint="envgit fsck")
     return plan
+
+
+def sync_layers_later(repo: Repository, *, at_once: bool = False) -> None:
+    """Make layers survive a power cut, in a process beside this one, if there are some that would not.
+
+    Only when the kernel wrote most of them back by itself, so that it costs little; or `at_once`. Whatever goes wrong there,
+    the layers are made again after the power cut.
+    """
+    before_ns = repo.now() * 1_000_000_000 + (1_000_000_000 if at_once else -_SETTLED_NS)
+    if not repo.cache.has_settled(before_ns):
+        return
+    from envgit.exec.background import start_background
+    from envgit.exec.linux import sync_filesystem
+
+    def sync() -> None:
+        run_where_ids_are_plain(repo, lambda: repo.cache.make_durable(sync_filesystem))
+
+    with suppress(OSError):
+        start_background(sync, keep=(), folder="/")
 
 
 def prepare_cache(repo: Repository) -> LayerCache:
@@ -121,7 +148,7 @@ def stack_key(snapshot: Snapshot) -> str:
 
 def record_plan(repo: Repository, snapshot: Snapshot, layers: tuple[str, ...]) -> None:
     """Write the plan file of a commit whose stack is `layers`, top first."""
-    from envgit.environment_config import parse_config
+    from envgit.environment_config import declared_keys, declared_text, parse_config
     from envgit.snapshot import read_config_bytes
 
     config = parse_config(read_config_bytes(repo.objects, snapshot))
@@ -134,6 +161,9 @@ def record_plan(repo: Repository, snapshot: Snapshot, layers: tuple[str, ...]) -
         entrypoint=config.entrypoint,
         working_dir=config.working_dir,
         user=config.user,
+        ports=declared_keys(config, "ExposedPorts"),
+        volumes=declared_keys(config, "Volumes"),
+        stop_signal=declared_text(config, "StopSignal"),
     )
     repo.cache.record_plan(snapshot.oid.hex(), plan)
 

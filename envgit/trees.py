@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from envgit.errors import CorruptObject
 from envgit.layers.metadata import format_directory, format_links, parse_directory, parse_links
+from envgit.layers.sparse import iter_file
 from envgit.model import CHUNKED_ABOVE_BYTES, Child, Directory, DirectoryRef, Entry, Links, StoredFile
 from envgit.store.chunks import put_chunk_tree
 from envgit.store.entry_name import LINKS_NAME, METADATA_NAME, decode_entry_name, encode_entry_name
@@ -24,7 +25,6 @@ MODE_FILE = 0o100644
 MODE_EXECUTABLE = 0o100755
 MODE_SYMLINK = 0o120000
 
-_READ_BYTES = 1024 * 1024
 _CACHED_DIRECTORIES = 512
 
 
@@ -122,13 +122,42 @@ class GitTreeReader:
                 f"the content of {entry.name!r} ({content.oid.hex()}) is not what its metadata recorded"
             )
 
+    def check_content(self, child: Child) -> int:
+        """Read a file as iter_content does, and check that it is cut into chunks as the format says; return its size."""
+        content, size = child.content, 0
+        assert isinstance(content, GitContent)
+
+        def counted() -> Iterator[bytes]:
+            nonlocal size
+            for piece in self.iter_content(child):
+                size += len(piece)
+                yield piece
+
+        if content.mode != MODE_TREE:
+            for _ in counted():
+                pass
+            return size
+        again = put_chunk_tree(
+            counted(), lambda data: hash_object("blob", data), lambda entries: hash_object("tree", encode_tree(entries))
+        )
+        if again != content.oid:
+            raise CorruptObject(f"chunk tree {content.oid.hex()} of {child.entry.name!r} is cut in other places")
+        return size
+
     def _blob(self, oid: bytes) -> bytes:
         return self._read(oid, "blob", "content")
 
     def _iter_chunks(self, oid: bytes) -> Iterator[bytes]:
-        for _, _, group in decode_tree(self._read(oid, "tree", "chunk tree")):
-            for _, _, chunk in decode_tree(self._read(group, "tree", "chunk group")):
-                yield self._blob(chunk)
+        last, data = b"", b""
+        for number, (*key, group) in enumerate(decode_tree(self._read(oid, "tree", "chunk tree"))):
+            if key != [MODE_TREE, b"%06x" % number]:
+                raise CorruptObject(f"group {number} of chunk tree {oid.hex()} has another name or mode")
+            for index, (*key, chunk) in enumerate(decode_tree(self._read(group, "tree", "chunk group"))):
+                if key != [MODE_FILE, b"%04x" % index]:
+                    raise CorruptObject(f"chunk {index} of group {group.hex()} has another name or mode")
+                if chunk != last:  # a hole is one chunk many times over
+                    last, data = chunk, self._blob(chunk)
+                yield data
 
 
 def _join(entry: Entry, stored: GitContent | None, where: str) -> Child:
@@ -182,11 +211,11 @@ class PackTreeWriter:
     def put_open_file(self, fd: int, size: int, executable: bool) -> StoredFile:
         """Store an open file from its start to its end, which may have moved since `size` was read."""
         if size > CHUNKED_ABOVE_BYTES:
-            return self.put_file(_iter_fd(fd), executable)
-        data = os.read(fd, size + 1)
+            return self.put_file(iter_file(fd), executable)
+        data = os.pread(fd, size + 1, 0)
         if len(data) == size:
             return self._put_whole(data, executable)
-        return self.put_file(chain([data], _iter_fd(fd)), executable)
+        return self.put_file(iter_file(fd), executable)
 
     def _put_whole(self, data: bytes, executable: bool) -> StoredFile:
         mode = MODE_EXECUTABLE if executable else MODE_FILE
@@ -235,8 +264,3 @@ def _file_mode(entry: Entry, content: GitContent) -> int:
     if content.mode == MODE_TREE:
         return MODE_TREE
     return MODE_EXECUTABLE if entry.mode & 0o111 else MODE_FILE
-
-
-def _iter_fd(fd: int) -> Iterator[bytes]:
-    while data := os.read(fd, _READ_BYTES):
-        yield data

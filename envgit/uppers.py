@@ -5,9 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.errors import Conflict, StorageError
+from envgit.light_typing import TYPE_CHECKING, NamedTuple
 from envgit.repo import Repository
 from envgit.store import storage
 from envgit.worktree import Pointer

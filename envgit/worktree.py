@@ -6,9 +6,9 @@ docs/format.md section 8. A pointer is one word, `BASE:ID`; every operation on a
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
 
 from envgit.errors import CorruptObject
+from envgit.light_typing import NamedTuple
 
 NO_UPPER = "-"
 DETACHED = "@detached"

@@ -30,7 +30,9 @@ def races(bench: Bench) -> list[Race]:
 
 def _megabytes_of_each(command: list[str], project: str, environ: dict[str, str]) -> float:
     """Return by how much MemAvailable falls while the copies sleep (monitor included), divided by their number."""
-    subprocess.run([*command[:-2], "true"], cwd=project, env=environ, check=True)  # everything is cached and loaded once
+    subprocess.run(
+        [*command[:-2], "true"], cwd=project, env=environ, check=True
+    )  # everything is cached and loaded once
     before = _available_kilobytes()
     running = subprocess.Popen(command, cwd=project, env=environ, stdin=subprocess.DEVNULL)
     try:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .escape import quote_path
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from envgit.model import Change, Entry
+
+_LINKS_SHOWN = 3
 
 
 def fold_directories(changes: Iterable[Change]) -> Iterator[Change]:
@@ -58,6 +62,8 @@ def property_changes(change: Change) -> list[str]:
     found += [f"xattr {name.decode('utf-8', 'backslashreplace')}" for name in changed_xattrs(old, new)]
     if old.device != new.device and old.device and new.device:
         found.append(f"device {_device(old)} -> {_device(new)}")
+    if change.old_links != change.new_links:
+        found.append(f"hard links {_names(change.old_links)} -> {_names(change.new_links)}")
     if change.kind == "P" and not found:
         found.append("mtime")
     return found
@@ -66,6 +72,12 @@ def property_changes(change: Change) -> list[str]:
 def changed_xattrs(old: Entry, new: Entry) -> list[bytes]:
     """Return the sorted names of attributes that were added, removed or given another value."""
     return sorted({name for name, _ in set(old.xattrs) ^ set(new.xattrs)})
+
+
+def _names(paths: tuple[bytes, ...]) -> str:
+    shown = ", ".join(quote_path(path) for path in paths[:_LINKS_SHOWN])
+    more = len(paths) - _LINKS_SHOWN
+    return (shown + f" and {more} more" if more > 0 else shown) or "none"
 
 
 def _device(entry: Entry) -> str:

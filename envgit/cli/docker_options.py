@@ -57,7 +57,6 @@ class DockerAwareCommand(VerbCommand):
     """A verb that knows the options people bring along from docker and podman."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.obj.runs_program = True  # its failures must not be taken for the program's: status 125
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
@@ -65,3 +64,11 @@ class DockerAwareCommand(VerbCommand):
             if equivalent is None:
                 raise
             raise UsageError(f"{error.option_name} is an option of docker, not of envgit", hint=equivalent) from error
+
+
+class ProgramCommand(DockerAwareCommand):
+    """A verb whose status is a program's: its own failures, wrong options among them, are 125."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj.runs_program = True
+        return super().parse_args(ctx, args)

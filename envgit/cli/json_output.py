@@ -61,12 +61,16 @@ def _child_fields(child: Child | None) -> dict[str, Any] | None:
 
 def change_fields(change: Change) -> dict[str, Any]:
     """Return one change with what was there and what is there."""
-    return {
+    fields: dict[str, Any] = {
         **bytes_fields("path", change.path),
         "kind": change.kind,
         "old": _child_fields(change.old),
         "new": _child_fields(change.new),
     }
+    for side, links in (("old", change.old_links), ("new", change.new_links)):
+        if change.old_links != change.new_links:
+            fields[side]["links"] = [bytes_fields("path", path) for path in links]
+    return fields
 
 
 def message_text(message: bytes) -> str:

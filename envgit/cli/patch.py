@@ -82,6 +82,9 @@ def _header(change: Change, screen: Screen, with_mtime: bool) -> Iterator[str]:
     names = changed_xattrs(old, new)
     yield from (line for line in _xattrs("old", old, screen, names))
     yield from (line for line in _xattrs("new", new, screen, names))
+    if change.old_links != change.new_links:
+        yield from (f"old link {_name(screen, path, b'')}" for path in change.old_links)
+        yield from (f"new link {_name(screen, path, b'')}" for path in change.new_links)
     if old.mtime_ns != new.mtime_ns and with_mtime:
         yield f"old mtime {_mtime(old)}"
         yield f"new mtime {_mtime(new)}"

@@ -8,12 +8,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from envgit.errors import HostileInput
-from envgit.layers.metadata import NAME_MAX_BYTES, PATH_MAX_BYTES, sort_links
+from envgit.layers.metadata import NAME_MAX_BYTES, sort_links
+from envgit.layers.tree_limits import MAX_DEPTH
 from envgit.model import Child, DirectoryRef, Entry, Links, TreeWriter
 
 IMPLICIT_PARENT = Entry(b".", "d", 0o755)
 """The attributes of a directory that is never added itself."""
 
+_LINK_BYTES = 512 * 1024 * 1024
+"""Whole paths are kept of hard links alone."""
 _DIRECTORY = Entry(b"", "d")
 
 
@@ -64,6 +67,7 @@ class TreeAssembler:
         self._last: tuple[bytes, _Node] = (b"", self._root)
         self._links: dict[bytes, set[bytes]] = {}
         self._common: dict[Entry, Entry] = {}
+        self._link_bytes = 0
         self._entries = 0
         self._max_entries = max_entries
 
@@ -79,6 +83,8 @@ class TreeAssembler:
             self._root.own = entry._replace(name=b".", sha256=None)
             self._root.explicit = True
             return
+        if path.count(b"/") + (entry.type == "d") > MAX_DEPTH:
+            raise HostileInput(f"{_show(path[:64])}... lies below more than {MAX_DEPTH:,} directories")
         parent, name = self._locate(path)
         there = parent.children.get(name)
         if there is None:
@@ -115,6 +121,11 @@ class TreeAssembler:
             self.add(path, there)
         else:
             self.add(path, there.entry(b""), there.content)
+        self._link_bytes += len(path)
+        if self._link_bytes > _LINK_BYTES:
+            raise HostileInput(
+                f"the names of hard links have more than {_LINK_BYTES:,} bytes; one is {_show(path[:64])}"
+            )
         names = self._links.setdefault(target, {target})
         names.add(path)
         self._links[path] = names
@@ -164,8 +175,6 @@ class TreeAssembler:
         _check(name, path)
         if directory == self._last[0]:
             return self._last[1], name
-        if len(path) > PATH_MAX_BYTES:
-            raise HostileInput(f"{_show(path[:64])}... is longer than {PATH_MAX_BYTES} bytes")
         node = self._root
         for component in directory.split(b"/") if directory else ():
             below = node.children.get(component)

@@ -18,6 +18,7 @@ from envgit.layers.ignore import IgnoreRules
 from envgit.layers.inode import FILE_FLAGS, file_type, read_closed, read_open
 from envgit.layers.memory_tree import hash_open_file
 from envgit.layers.metadata import sort_links
+from envgit.layers.tree_limits import MAX_DEPTH
 from envgit.layers.whiteout import is_file_whiteout, is_whiteout, opacity, refuse_incomplete
 from envgit.model import Child, Directory, DirectoryRef, DiskIds, Entry, Links, TreeReader, TreeWriter
 from envgit.monitor import Monitor, NullMonitor
@@ -70,7 +71,7 @@ class _Capture:
         ignore: IgnoreRules,
         monitor: Monitor,
     ) -> None:
-        self.descent = Descent(upper_fd)
+        self.descent = Descent(upper_fd, MAX_DEPTH)
         self.reader = reader
         self.writer = writer
         self.disk_ids = disk_ids
@@ -193,6 +194,9 @@ class _Capture:
             self.hold_back(frame, path, self.ignored)
             return
         if is_directory:
+            if old is None and path in self.ignore.mount_points and self.is_bare(fd, name, path):
+                self.hold_back(frame, path, self.ignored)
+                return
             if old is not None and old.entry.type != "d":
                 self.cut.add(path)
                 old = None
@@ -214,6 +218,33 @@ class _Capture:
             child = self.read(frame, fd, name, status, old, xwhiteouts)
         if child != old:
             frame.changes[name] = child
+
+    def is_bare(self, dir_fd: int, name: bytes, path: bytes) -> bool:
+        """Say whether a directory that was made as a mount point is still as it was made: root's, 0755, with nothing but
+        further mount points in it."""
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+        try:
+            status = os.fstat(fd)
+            root = self.disk_ids.to_disk(0)
+            if (status.st_mode & 0o7777, status.st_uid, status.st_gid) != (0o755, root, root):
+                return False
+            if any(not key.startswith(("user.overlay.", "security.")) for key in list_xattrs(fd)):
+                return False
+            with os.scandir(fd) as found:
+                listing = list(found)
+            for item in listing:
+                below, child = path + b"/" + os.fsencode(item.name), os.fsencode(item.name)
+                if item.is_dir(follow_symlinks=False):
+                    if below not in self.ignore.mount_points or not self.is_bare(fd, child, below):
+                        return False
+                elif not (
+                    item.is_file(follow_symlinks=False)
+                    and self.ignore.is_placeholder(below, item.stat(follow_symlinks=False).st_size)
+                ):
+                    return False
+            return True
+        finally:
+            os.close(fd)
 
     def hold_back(self, frame: _Frame, path: bytes, where: list[bytes]) -> None:
         where.append(path)

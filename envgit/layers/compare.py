@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
+from envgit.errors import HostileInput
 from envgit.layers.pathspec_bytes import PathFilter
+from envgit.layers.relinked import Relinked, find_relinked
+from envgit.layers.tree_limits import MAX_DEPTH, MAX_ENTRIES
 from envgit.model import Change, Child, Directory, DirectoryRef, Entry, TreeReader
 
 _NO_CHILDREN: Mapping[bytes, Child] = {}
@@ -24,7 +27,8 @@ def diff_trees(
     `paths` limits the answer (PathFilter). A directory appears as changed only if its own attributes differ; added
     and deleted directories are followed by everything in them; a directory that became something else, or the
     reverse, is one `T` and then its content. Without `with_mtime` times do not count. Files whose hash is not known yet
-    are read if nothing else tells. Raises what `reader` raises.
+    are read if nothing else tells. A file that is linked with others than before is at least a `P`. Raises what `reader`
+    raises, and HostileInput where there is no end to what differs.
     """
     return _diff(old, new, reader, PathFilter(paths), with_mtime)
 
@@ -71,22 +75,27 @@ def _diff(
     """Depth-first without recursion: trees may be deeper than Python's stack."""
     if same_ref(old, new):
         return
+    relinked = find_relinked(old, new, reader)
     stack: list[Iterator[tuple[bytes, Child | None, Child | None]]] = []
     pair = (_as_child(old), _as_child(new))
     stack.append(iter([(b"", *pair)]))
+    entries = 0
     while stack:
         step = next(stack[-1], None)
         if step is None:
             stack.pop()
             continue
+        entries += 1
+        if entries > MAX_ENTRIES or len(stack) > MAX_DEPTH + 1:
+            _refuse(entries)
         path, before, after = step
         old_ref, new_ref = _directory_ref(before), _directory_ref(after)
         if old_ref is None and new_ref is None:
-            change = _compare(path, before, after, reader, with_mtime) if paths.matches(path) else None
+            change = _compare(path, before, after, reader, with_mtime, relinked) if paths.matches(path) else None
             if change is not None:
                 yield change
             continue
-        if same_ref(old_ref, new_ref) or not paths.may_contain(path):
+        if not paths.may_contain(path) or same_ref(old_ref, new_ref) and path not in relinked.directories:
             continue
         old_directory = reader.read_directory(old_ref) if old_ref is not None else None
         new_directory = reader.read_directory(new_ref) if new_ref is not None else None
@@ -94,33 +103,43 @@ def _diff(
             name = path.rpartition(b"/")[2] or b"."
             before = before if old_directory is None else Child(old_directory.own._replace(name=name), old_ref)
             after = after if new_directory is None else Child(new_directory.own._replace(name=name), new_ref)
-            change = _compare(path, before, after, reader, with_mtime)
+            change = _compare(path, before, after, reader, with_mtime, relinked)
             if change is not None:
                 yield change
-        stack.append(_pairs(path + b"/" if path else b"", old_directory, new_directory))
+        stack.append(_pairs(path + b"/" if path else b"", old_directory, new_directory, relinked))
+
+
+def _refuse(entries: int) -> None:
+    what = f"in more than {MAX_ENTRIES:,} entries" if entries > MAX_ENTRIES else f"below {MAX_DEPTH:,} directories"
+    raise HostileInput(
+        f"the trees differ {what}: probably one directory that is in itself many times over",
+        hint="compare a part: envgit diff A B -- PATH",
+    )
 
 
 def _compare(
-    path: bytes, before: Child | None, after: Child | None, reader: TreeReader, with_mtime: bool
+    path: bytes, before: Child | None, after: Child | None, reader: TreeReader, with_mtime: bool, relinked: Relinked
 ) -> Change | None:
     if before is None:
         return Change(path, "A", None, after)
     if after is None:
         return Change(path, "D", before, None)
-    if before is after:
-        return None
-    kind = classify(before, after, reader, with_mtime)
+    links = relinked.paths.get(path)
+    kind = None if before is after else classify(before, after, reader, with_mtime)
+    if links is not None and kind != "T":
+        return Change(path, kind or "P", before, after, *links)  # type: ignore[arg-type]
     return None if kind is None else Change(path, kind, before, after)  # type: ignore[arg-type]
 
 
 def _pairs(
-    prefix: bytes, old: Directory | None, new: Directory | None
+    prefix: bytes, old: Directory | None, new: Directory | None, relinked: Relinked
 ) -> Iterator[tuple[bytes, Child | None, Child | None]]:
     before = old.children if old is not None else _NO_CHILDREN
     after = new.children if new is not None else _NO_CHILDREN
     for name in sorted(before.keys() | after.keys()):
         left, right = before.get(name), after.get(name)
-        if left is None or right is None or left.entry != right.entry or _is_unknown(left.entry):
+        differs = left is None or right is None or left.entry != right.entry or _is_unknown(left.entry)
+        if differs or relinked.paths and (prefix + name in relinked.paths or prefix + name in relinked.directories):
             yield prefix + name, left, right
 
 

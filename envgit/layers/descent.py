@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import os
 
-from envgit.errors import StorageError
+from envgit.errors import HostileInput, StorageError
 
 DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 KEPT = 48
 
 
 class Descent:
-    """A stack of open directories; the root's descriptor stays the caller's."""
+    """A stack of open directories; the root's descriptor stays the caller's.
 
-    __slots__ = ("_closed", "_fds", "_root_fd")
+    `deepest`: how many directories below the root may be entered; HostileInput is raised instead of one more.
+    """
 
-    def __init__(self, root_fd: int) -> None:
+    __slots__ = ("_closed", "_deepest", "_fds", "_root_fd")
+
+    def __init__(self, root_fd: int, deepest: int | None = None) -> None:
         self._root_fd = root_fd
+        self._deepest = deepest
         self._fds = [root_fd]
         self._closed: dict[int, tuple[int, int]] = {}
 
@@ -35,7 +39,13 @@ class Descent:
         return len(self._fds) - 1
 
     def enter(self, name: bytes) -> int:
-        """Open the directory `name` in the current one and make it current. Raises OSError."""
+        """Open the directory `name` in the current one and make it current. Raises OSError, HostileInput."""
+        if self._deepest is not None and len(self._fds) > self._deepest:
+            shown = ascii(name.decode("utf-8", "surrogateescape"))
+            raise HostileInput(
+                f"{shown} lies below {self._deepest:,} directories; an environment cannot be deeper",
+                hint="remove the directories that were made in each other without end",
+            )
         fd = os.open(name, DIRECTORY_FLAGS, dir_fd=self._fds[-1])
         self._fds.append(fd)
         oldest = len(self._fds) - KEPT

@@ -33,7 +33,8 @@ def edit_tree(
     top = _Node()
     touched: set[bytes] = set()
     for change in changes:
-        touched.add(change.path)
+        if change.kind != "P" or change.new is None or change.new.entry.type != "d":  # else what is in it stays
+            touched.add(change.path)
         _note(top, change)
     if links is None:
         old = reader.read_links(root)

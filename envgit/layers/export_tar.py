@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal, TypeAlias, cast
 
 from envgit.errors import UsageError
 from envgit.layers.sources.acl_text import format_acl
+from envgit.layers.sparse import find_data, iter_data
 from envgit.model import Child, DirectoryRef, Entry, TreeReader
 from envgit.monitor import Monitor
 
@@ -15,6 +16,8 @@ Compression: TypeAlias = Literal["none", "gzip", "zstd", "xz"]
 
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
+_MAX_SEGMENTS = 1_000_000
+"""What our own import accepts of one file; 4 GB of alternating blocks."""
 _SECOND = 1_000_000_000
 _TYPES = {"f": b"0", "d": b"5", "l": b"2", "p": b"6", "c": b"3", "b": b"4"}
 _ACLS = {
@@ -30,7 +33,8 @@ def write_tar(
 
     Names begin with `./`; entries come in byte order of their paths, a directory before its content. Times have
     nanoseconds; extended attributes are SCHILY.xattr, ACLs SCHILY.acl records; the first name of a hard-link set has
-    the content. Holes are written as zeros. `out` is not closed. Raises CorruptObject, and OSError of `out`.
+    the content. Files with holes are sparse members of GNU's format 1.0, read twice: the map stands before the data.
+    `out` is not closed. Raises CorruptObject, and OSError of `out`.
     """
     first_names = {path: paths[0] for paths in reader.read_links(root) for path in paths}
     count = 0
@@ -45,6 +49,13 @@ def write_tar(
                 size += len(header)
             else:
                 target = entry.target if entry.type == "l" else b""
+                if child is not None and entry.sparse:
+                    written = _write_sparse(stream, path, child, reader)
+                    if written:
+                        size += written
+                        count += 1
+                        monitor.advance()
+                        continue
                 header = _headers(path, entry, _TYPES[entry.type], target)
                 stream.write(header)
                 size += len(header)
@@ -60,6 +71,29 @@ def write_tar(
         stream.write(bytes(end + -(size + end) % _RECORD))
     monitor.finish()
     return count
+
+
+def _write_sparse(stream: BinaryIO, path: bytes, child: Child, reader: TreeReader) -> int:
+    """Write a file without its holes and return how much that was; 0, and nothing, if it must be written in full.
+
+    Every 4096-byte-aligned block of zeros is a hole (docs/format.md section 4), so equal content has one map.
+    """
+    numbers, size = find_data(reader.iter_content(child))
+    stored = sum(numbers[1::2])
+    if stored == size or len(numbers) // 2 >= _MAX_SEGMENTS:
+        return 0
+    if not numbers or numbers[-2] + numbers[-1] < size:
+        numbers.extend((size, 0))  # how readers learn that a hole ends the file
+    lines = b"".join(b"%d\n" % number for number in (len(numbers) // 2, *numbers))
+    lines += bytes(-len(lines) % _BLOCK)
+    header = _headers(path, child.entry, b"0", b"", len(lines) + stored)
+    stream.write(header)
+    stream.write(lines)
+    for _, view in iter_data(reader.iter_content(child)):
+        stream.write(view)
+    padding = -stored % _BLOCK
+    stream.write(bytes(padding))
+    return len(header) + len(lines) + stored + padding
 
 
 def compression_of(name: str) -> Compression:
@@ -98,15 +132,24 @@ def _walk(root: DirectoryRef, reader: TreeReader) -> Iterator[tuple[bytes, Entry
         stack.append((path + b"/", iter(directory.children.values())))
 
 
-def _headers(path: bytes, entry: Entry, type_: bytes, link: bytes) -> bytes:
-    """Return the header blocks of one member: an extended header only if ustar cannot say it."""
+def _headers(path: bytes, entry: Entry, type_: bytes, link: bytes, sparse: int = 0) -> bytes:
+    """Return the header blocks of one member: an extended header only if ustar cannot say it.
+
+    `sparse`: bytes that a sparse member has in the archive, map included; 0 for every other one.
+    """
     name = b"./" + path + (b"/" if entry.type == "d" and path else b"")
     records: list[tuple[bytes, bytes]] = []
     seconds, fraction = divmod(entry.mtime_ns, _SECOND)
-    size = entry.size if type_ == b"0" else 0
+    size = sparse or (entry.size if type_ == b"0" else 0)
     if fraction or not 0 <= seconds < 8**11:
         records.append((b"mtime", _decimal(entry.mtime_ns)))
     binary = False
+    if sparse:
+        records += [(b"GNU.sparse.major", b"1"), (b"GNU.sparse.minor", b"0"), (b"GNU.sparse.name", name)]
+        records.append((b"GNU.sparse.realsize", b"%d" % entry.size))
+        binary = not _is_utf8(name)
+        # What a reader that does not know sparse members will make of this one.
+        name = b"./GNUSparseFile.0/" + name[-80:].rpartition(b"/")[2]
     for key, text in ((b"path", name), (b"linkpath", link)):
         # A short name that is not UTF-8 stands raw in the header, where every reader takes it as it is.
         if len(text) > 100 or (not text.isascii() and _is_utf8(text)):

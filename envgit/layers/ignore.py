@@ -22,10 +22,12 @@ class _Spec(Protocol):
 class IgnoreRules:
     """The built-in rules and, if there are any, those of one .envgitignore. Paths have no leading slash."""
 
-    __slots__ = ("_spec",)
+    __slots__ = ("_spec", "mount_points")
 
     def __init__(self, spec: _Spec | None = None) -> None:
         self._spec = spec
+        self.mount_points: frozenset[bytes] = frozenset()
+        """What was made only to mount something there, with the directories made on the way to it."""
 
     @classmethod
     def parse(cls, text: bytes | None) -> IgnoreRules:
@@ -42,8 +44,8 @@ class IgnoreRules:
         return directory in VOLATILE_DIRECTORIES
 
     def is_placeholder(self, path: bytes, size: int) -> bool:
-        """Say whether an unrecorded regular file is the mount point of an injected file."""
-        return size == 0 and path in INJECTED_FILES
+        """Say whether an unrecorded regular file is the mount point of an injected file or of a volume."""
+        return size == 0 and (path in INJECTED_FILES or path in self.mount_points)
 
     def matches(self, path: bytes, is_directory: bool) -> bool:
         """Say whether the .envgitignore excludes an unrecorded path. A matching directory excludes all below it."""

@@ -17,13 +17,12 @@ from envgit.layers.descent import Descent, open_beneath
 from envgit.layers.edge import NOTHING_FORCED, DirectoryPlan, Forced, plan_directory, plan_forced
 from envgit.layers.reuse import Reuse
 from envgit.layers.sparse import write_dense, write_sparse
+from envgit.layers.tree_limits import MAX_DEPTH, MAX_ENTRIES
 from envgit.layers.whiteout import make_opaque, make_whiteout
 from envgit.model import Child, Directory, DirectoryRef, DiskIds, Entry, TreeReader
 from envgit.monitor import Monitor, NullMonitor
 
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-MAX_ENTRIES = 5_000_000
-MAX_DEPTH = 2048
 
 
 class Materialised(NamedTuple):

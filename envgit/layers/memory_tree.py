@@ -15,9 +15,8 @@ from envgit.errors import CorruptObject, StorageError
 from envgit.layers.descent import open_beneath
 from envgit.layers.inode import FILE_FLAGS
 from envgit.layers.metadata import format_directory, format_links
+from envgit.layers.sparse import iter_file
 from envgit.model import Child, Directory, DirectoryRef, Entry, Links, StoredFile, TreeReader
-
-PIECE_BYTES = 1 << 20
 
 
 class UpperFile(NamedTuple):
@@ -104,7 +103,7 @@ class MemoryTree:
             raise StorageError(f"{shown} cannot be read any more: {error.strerror}") from error
         digest = hashlib.sha256()
         try:
-            while piece := os.read(fd, PIECE_BYTES):
+            for piece in iter_file(fd):
                 digest.update(piece)
                 yield piece
         except OSError as error:
@@ -116,10 +115,8 @@ class MemoryTree:
 
 
 def hash_open_file(fd: int) -> bytes:
-    """Return the SHA-256 of an open regular file's content, without moving its offset."""
+    """Return the SHA-256 of an open regular file's content, from its start; moves its offset."""
     digest = hashlib.sha256()
-    offset = 0
-    while piece := os.pread(fd, PIECE_BYTES, offset):
+    for piece in iter_file(fd):
         digest.update(piece)
-        offset += len(piece)
     return digest.digest()

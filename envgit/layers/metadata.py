@@ -19,7 +19,6 @@ from envgit.model import Entry, Links, Xattrs
 HEADER = b"envgit-directory 1"
 NAME_MAX_BYTES = 255
 TARGET_MAX_BYTES = 4095
-PATH_MAX_BYTES = 4096
 _ID_LIMIT = 0xFFFFFFFF
 _SIZE_LIMIT = 1 << 63
 _MTIME_LIMIT = (1 << 63) * 1_000_000_000

@@ -7,9 +7,9 @@ all above, so that a file torn by a power cut or rotten is no plan. It is a cach
 from __future__ import annotations
 
 from binascii import crc32
-from typing import NamedTuple
 
 from envgit.layers.escape import escape, unescape
+from envgit.light_typing import NamedTuple
 
 
 class Plan(NamedTuple):
@@ -23,6 +23,11 @@ class Plan(NamedTuple):
     entrypoint: tuple[str, ...] = ()
     working_dir: str = ""
     user: str = ""
+    ports: tuple[str, ...] = ()
+    """Ports that the environment declares, such as "80/tcp"."""
+    volumes: tuple[str, ...] = ()
+    """Paths that the environment wants volumes on."""
+    stop_signal: str = ""
 
 
 def format_plan(plan: Plan) -> bytes:
@@ -39,6 +44,10 @@ def format_plan(plan: Plan) -> bytes:
         lines.append(b"workdir " + _word(plan.working_dir))
     if plan.user:
         lines.append(b"user " + _word(plan.user))
+    lines += [b"port " + _word(port) for port in plan.ports]
+    lines += [b"volume " + _word(path) for path in plan.volumes]
+    if plan.stop_signal:
+        lines.append(b"stop " + _word(plan.stop_signal))
     body = b"\n".join(lines) + b"\n"
     return body + b"end %08x\n" % crc32(body)
 
@@ -66,6 +75,9 @@ def parse_plan(text: bytes) -> Plan | None:
         _words(values, b"entrypoint"),
         _text(values.get(b"workdir", [b""])[0]),
         _text(values.get(b"user", [b""])[0]),
+        tuple([_text(value) for value in values.get(b"port", ())]),
+        tuple([_text(value) for value in values.get(b"volume", ())]),
+        _text(values.get(b"stop", [b""])[0]),
     )
 
 

@@ -1,7 +1,7 @@
 """Read a whole directory from a disk into a tree.
 
 Every entry costs one open (regular files, directories) or one lstat (the rest), one fstat, one listxattr and
-the reading of its content. Depth is unlimited; at most `descent.KEPT` directories are open at once.
+the reading of its content. At most `descent.KEPT` directories are open at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from envgit.errors import SourceError
 from envgit.layers.descent import Descent
 from envgit.layers.inode import FILE_FLAGS, file_type, read_closed, read_open
 from envgit.layers.metadata import sort_links
+from envgit.layers.tree_limits import MAX_DEPTH
 from envgit.layers.whiteout import is_whiteout
 from envgit.model import Child, DirectoryRef, DiskIds, Entry, Links, TreeWriter
 from envgit.monitor import Monitor, NullMonitor
@@ -56,7 +57,7 @@ class _Scan:
         monitor: Monitor,
         exclude: Callable[[bytes], bool] | None,
     ) -> None:
-        self.descent = Descent(root_fd)
+        self.descent = Descent(root_fd, MAX_DEPTH)
         self.writer = writer
         self.disk_ids = disk_ids
         self.one_filesystem = one_filesystem

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 
 from envgit.errors import NotARepository, StorageError, UnsupportedRepository
+from envgit.store import storage
 
 FORMAT_FEATURE = "envgit-format-1"
 KNOWN_FEATURES = frozenset({FORMAT_FEATURE})
@@ -27,14 +28,36 @@ def check_repository(git_dir: str, *, trusted_uids: Collection[int] = ()) -> Non
     except OSError as error:
         hint = "check who owns it; a repository belongs to the user that created it"
         raise StorageError(f"cannot open {git_dir}: {error.strerror}", hint=hint) from error
-    if status.st_uid != os.geteuid() and status.st_uid not in trusted_uids:
-        raise UnsupportedRepository(
-            f"{git_dir} belongs to user {status.st_uid}, not to you (user {os.geteuid()})",
-            hint=f"work as that user, or take it over: chown -R {os.geteuid()} {git_dir}",
-        )
+    check_owner(git_dir, status.st_uid, trusted_uids)
     unknown = [feature for feature in features if feature and feature not in KNOWN_FEATURES]
     if unknown or FORMAT_FEATURE not in features:
         what = ", ".join(repr(feature) for feature in unknown) or f"(no {FORMAT_FEATURE})"
         raise UnsupportedRepository(
             f"{git_dir} requires {what}, which this version does not know", hint="use a newer envgit"
         )
+
+
+def check_owner(git_dir: str, uid: int, trusted_uids: Collection[int] = ()) -> None:
+    """Raise UnsupportedRepository unless a folder of this owner may be believed."""
+    if uid != os.geteuid() and uid not in trusted_uids:
+        raise UnsupportedRepository(
+            f"{git_dir} belongs to user {uid}, not to you (user {os.geteuid()})",
+            hint=f"work as that user, or take it over: chown -R {os.geteuid()} {git_dir}",
+        )
+
+
+def is_bare_clone(git_dir: str) -> bool:
+    """Say whether a folder is a bare git repository that no envgit has written to yet."""
+    if os.path.lexists(git_dir + "/requires"):
+        return False
+    return all(os.path.exists(f"{git_dir}/{name}") for name in ("HEAD", "objects", "refs"))
+
+
+def admit(git_dir: str) -> None:
+    """Make a bare clone a repository of this format, durably. The caller checked what is in it."""
+    storage.write_file(git_dir + "/.gitignore", b"*\n", step="adopt-file")
+    try:
+        os.chmod(git_dir, 0o700)
+    except OSError as error:
+        storage.fail("close to others", git_dir, error)
+    storage.write_file(git_dir + "/requires", FORMAT_FEATURE.encode() + b"\n", step="adopt-requires")

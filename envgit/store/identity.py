@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 from envgit.errors import UsageError
+from envgit.store.config_files import config_files
 from envgit.store.dates import format_offset, parse_date
 from envgit.store.objects import Signature
 
@@ -54,17 +55,8 @@ def _login(environ: Mapping[str, str], key: str) -> str:
 def read_user_settings(git_dir: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Return `user.*`, `author.*` and `committer.*` of git's configuration; later files win, includes are followed."""
     home = environ.get("HOME", "")
-    files: list[str] = []
-    if not environ.get("GIT_CONFIG_NOSYSTEM"):
-        files.append(environ.get("GIT_CONFIG_SYSTEM") or "/etc/gitconfig")
-    if "GIT_CONFIG_GLOBAL" in environ:
-        files.append(environ["GIT_CONFIG_GLOBAL"])
-    else:
-        files.append((environ.get("XDG_CONFIG_HOME") or home + "/.config") + "/git/config")
-        files.append(home + "/.gitconfig")
-    files.append(git_dir + "/config")
     settings: dict[str, str] = {}
-    for path in files:
+    for path, _ in config_files(git_dir, environ):
         _read_config(path, home, settings, 0)
     return settings
 

@@ -58,3 +58,25 @@ class PackedRefs:
             if not dropping:
                 kept.append(line)
         storage.write_file(self.path, b"\n".join(kept), step="packed-refs", mode=0o644)
+
+    def write_with(self, name: str, oid: bytes) -> None:
+        """Rewrite the file with this value of a ref, durably. The caller holds packed-refs.lock.
+
+        The header promises no peeled tags any more, as the new ref's is not known; git then looks at the tag itself.
+        """
+        try:
+            with open(self.path, "rb") as file:
+                lines = file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            lines = []
+        groups: list[tuple[bytes, list[bytes]]] = []
+        for line in lines:
+            if line[:1] == b"^" and groups:
+                groups[-1][1].append(line)
+            elif line[:1] != b"#":
+                groups.append((line[41:], [line]))
+        groups = [group for group in groups if group[0] != os.fsencode(name)]
+        groups.append((os.fsencode(name), [oid.hex().encode() + b" " + os.fsencode(name)]))
+        groups.sort(key=lambda group: group[0])
+        kept = [b"# pack-refs with: sorted ", *(line for _, group in groups for line in group), b""]
+        storage.write_file(self.path, b"\n".join(kept), step="packed-refs", mode=0o644)

@@ -28,9 +28,12 @@ def head_target(value: str) -> str | bytes:
 def take_locks(refs: RefStore, operation: Operation) -> list[RefLock]:
     """Take git's lock of everything an operation moves, values checked; deletions first. All or none."""
     locks: list[RefLock] = []
+    created = [name for name, _, new in operation.refs if new is not None]
     try:
         for name, old, new in sorted(operation.refs, key=lambda change: (change[2] is not None, change[0])):
             locks.append(refs.lock(name, new, old))
+            if new is None and any(other.startswith(name + "/") for other in created):
+                refs.make_way(name)
         if operation.head is not None:
             locks.append(refs.lock_head(head_target(operation.head[1]), head_target(operation.head[0])))
     except BaseException:
@@ -104,7 +107,7 @@ def _redo(refs: RefStore, operation: Operation) -> None:
     for name, old, new in sorted(operation.refs, key=lambda change: (change[2] is not None, change[0])):
         current = refs.resolve(name)
         if current is None is new:
-            storage.unlink(f"{git_dir}/logs/{name}", step="recover-reflog")
+            refs.remove_reflog(name)
         if current == old:
             try:
                 refs.update(name, new, old)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from envgit.errors import Conflict, CorruptObject, InvalidName, RefMoved, RepositoryBusy, StorageError
+from envgit.light_typing import NamedTuple
 from envgit.store import storage
 from envgit.store.packed_refs import PackedRefs
 from envgit.store.ref_names import check_branch_name as check_branch_name
@@ -250,6 +250,25 @@ class RefStore:
         storage.rename(lock_path, path, step="ref-rename")
         storage.sync_directory(os.path.dirname(path), step="ref-folder-sync")
 
+    def make_way(self, name: str) -> None:
+        """Move the value of a ref that is about to be deleted into packed-refs: `a` as a file hides `a/b.lock`.
+
+        The caller holds the ref's lock. Killed at any step, the ref has the value it had. Raises Conflict for a symbolic ref.
+        """
+        value = self._read_loose(name)
+        if value is None:
+            return
+        if isinstance(value, str):
+            raise Conflict(f"{name} is a symbolic ref; nothing below it can be created")
+        packed_lock = self._take("packed-refs", DELETION)
+        try:
+            self._packed.write_with(name, value)
+        finally:
+            storage.unlink(packed_lock, step="packed-refs-unlock")
+        path = f"{self.git_dir}/{name}"
+        storage.unlink(path, step="ref-make-way")
+        storage.sync_directory(os.path.dirname(path), step="ref-folder-sync")
+
     def _delete(self, name: str, lock_path: str) -> None:
         """Packed first, then loose: in between the ref still has its newest value (as git does)."""
         if name in self._packed.read():
@@ -267,11 +286,17 @@ class RefStore:
     def forget(self, name: str, lock_path: str | None = None) -> None:
         """Remove what a deleted ref leaves: its reflog, then its lock, and folders that it alone needed. Safe to repeat."""
         log = f"{self.git_dir}/logs/{name}"
-        storage.unlink(log, step="reflog-unlink")
+        self.remove_reflog(name)
         if lock_path is not None:
             storage.unlink(lock_path, step="ref-unlock")
         for path in (f"{self.git_dir}/{name}", log):
             self._prune_above(os.path.dirname(path))
+
+    def remove_reflog(self, name: str) -> None:
+        """Remove a ref's reflog, not what has its place since: those of refs below the name, or that of one above."""
+        log = f"{self.git_dir}/logs/{name}"
+        if os.path.lexists(log) and not os.path.isdir(log):
+            storage.unlink(log, step="reflog-unlink")
 
     def _prune_above(self, folder: str) -> None:
         """Remove folders that a deletion emptied, up to refs/heads and its like."""

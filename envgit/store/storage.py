@@ -10,9 +10,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import NoReturn
 
 from envgit.errors import StorageError
+from envgit.light_typing import NoReturn
 
 FaultHook = Callable[[str], None]
 
@@ -159,6 +159,15 @@ def append(path: str, data: bytes, *, step: str, durable: bool = False, mode: in
             os.close(fd)
     except OSError as error:
         fail("append to", path, error)
+
+
+def truncate(fd: int, size: int, *, step: str, path: str) -> None:
+    """Cut an open file back to its first `size` bytes."""
+    try:
+        reach(step)
+        os.ftruncate(fd, size)
+    except OSError as error:
+        fail("shorten", path, error)
 
 
 def rename(source: str, target: str, *, step: str) -> None:

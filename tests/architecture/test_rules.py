@@ -44,7 +44,14 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "import zstandard": ("envgit/layers/export_tar.py", "envgit/layers/sources/decompress.py"),
     "import rich": (),
     "import click": ("envgit/cli/",),
-    "clock": ("envgit/repo.py", "envgit/gc.py", "envgit/transaction.py", "envgit/store/revisions.py", "envgit/sandbox/", "envgit/cli/"),
+    "clock": (
+        "envgit/repo.py",
+        "envgit/gc.py",
+        "envgit/transaction.py",
+        "envgit/store/revisions.py",
+        "envgit/sandbox/",
+        "envgit/cli/",
+    ),
     "mutation": (
         "envgit/store/storage.py",  # the repository
         "envgit/store/lock.py",  # the content of the lock, which only serves a message

@@ -9,7 +9,20 @@ from tests.lab import Lab
 
 
 def test_each_step_in_order(lab: Lab) -> None:
-    words = ("--network", "none", "-m", "64m", "--ulimit", "nofile=64:128", "--tmpfs", "/x", "--cap-drop", "ALL", "-e", "A=b c")
+    words = (
+        "--network",
+        "none",
+        "-m",
+        "64m",
+        "--ulimit",
+        "nofile=64:128",
+        "--tmpfs",
+        "/x",
+        "--cap-drop",
+        "ALL",
+        "-e",
+        "A=b c",
+    )
     lines = lab("run", "--dry-run", *words, "main", "--", "sh", "-c", "touch /made").lines()
     kinds = list(dict.fromkeys(line.partition(":")[0] for line in lines))
     assert kinds == ["namespaces", "network", "ids", "limit", "mount", "hostname", "root", "session", "resource limit",

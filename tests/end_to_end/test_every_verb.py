@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -191,8 +192,42 @@ def test_a_tag_that_git_deleted_is_said_and_no_damage(lab: Lab) -> None:
         lab("tag", name)
     lab.git("tag", "-d", "v1")
     lab("tag", "-d", "v2")
-    done = lab("fsck")
+    done = lab("fsck", status=3)
     assert "refs/tags/v1: operation" in done.err
     assert "update-ref refs/tags/v1" in done.err
     assert "refs/tags/v2" not in done.err + done.out
     assert "no problems" in done.err
+
+
+def test_configuration_and_identity_read_the_same_files(lab: Lab, tmp_path: Path) -> None:
+    """git's variables choose the files of each scope, for `config` as for who commits."""
+    files = {}
+    for name in ("system", "global", "home/.gitconfig", "xdg/git/config"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"[user]\n\tname = {name}\n\temail = {name}@example.org\n")
+        files[name] = str(path)
+    nobody = {f"GIT_{role}_{what}": "" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    places = {"HOME": str(tmp_path / "home"), "XDG_CONFIG_HOME": str(tmp_path / "xdg"), "GIT_CONFIG_NOSYSTEM": "1"}
+    scopes: dict[str, dict[str, str]] = {
+        "global": {"GIT_CONFIG_GLOBAL": files["global"]},
+        "system": {"GIT_CONFIG_NOSYSTEM": "", "GIT_CONFIG_SYSTEM": files["system"], "GIT_CONFIG_GLOBAL": ""},
+    }
+    for expected, scope in scopes.items():
+        there = replace(lab, variables={**nobody, **places, **scope})
+        assert there("config", "user.name").out == f"{expected}\n"
+        there("commit", "--allow-empty", "-m", expected)
+        assert lab.git("log", "-1", "--format=%an").strip() == expected
+    there = replace(lab, variables={**nobody, **places, **scopes["global"]})
+    there("config", "user.name", "own")
+    assert there("config", "user.name").out == "own\n"
+
+
+@pytest.mark.parametrize("words", [("log",), ("status",), ("cat", "HEAD:etc/motd"), ("export", "HEAD", "tar:-")])
+def test_a_full_standard_output_is_named(lab: Lab, words: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = lab.start(*words, stdout=full, stderr=subprocess.PIPE)
+        said = done.communicate(timeout=60)[1].decode()
+    assert done.returncode == 2
+    assert "cannot write to standard output: No space left on device" in said
+    assert "envgit gc" not in said

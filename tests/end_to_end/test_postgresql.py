@@ -82,7 +82,12 @@ def test_a_database_is_installed_committed_forked_and_destroyed(database: Lab) -
     query(second, "delete from words")
     assert query(first, "select count(*) from words") == "1001"
 
-    pids = [int(line.split()[1]) for path in lab.git_dir.glob("sandboxes/*/state") for line in path.open() if line[:4] == "pid "]
+    pids = [
+        int(line.split()[1])
+        for path in lab.git_dir.glob("sandboxes/*/state")
+        for line in path.open()
+        if line[:4] == "pid "
+    ]
     assert len(pids) == 2
     lab("rm", "-f", "db", "copy")
     assert lab("ps", "-aq").out == ""

@@ -20,7 +20,18 @@ def test_a_revision_is_thrown_away(lab: Lab) -> None:
 
 
 def test_the_worktree_keeps_its_changes(lab: Lab) -> None:
-    lab("run", "--runtime", "runc", "--network", "none", "--", "sh", "-c", "echo made > /srv/made; rm /etc/motd; exit 3", status=3)
+    lab(
+        "run",
+        "--runtime",
+        "runc",
+        "--network",
+        "none",
+        "--",
+        "sh",
+        "-c",
+        "echo made > /srv/made; rm /etc/motd; exit 3",
+        status=3,
+    )
     assert sorted(lab.paths()) == ["etc/motd", "srv/made"]
     lab("commit", "-m", "made by runc")
     assert lab.look("HEAD", "cat /srv/made") == "made\n"
@@ -35,9 +46,23 @@ def test_statuses_are_those_of_every_run(lab: Lab) -> None:
 
 def test_what_it_cannot_do_is_said(lab: Lab) -> None:
     lab.fails("run", "--runtime", "nonesuch", "main", "--", "true", status=125, says="no OCI runtime", hint="apt-get")
-    lab.fails("run", "--runtime", "runc", "-p", "80", "main", "--", "true", status=125, says="no private network", hint="--network")
+    lab.fails(
+        "run",
+        "--runtime",
+        "runc",
+        "-p",
+        "80",
+        "main",
+        "--",
+        "true",
+        status=125,
+        says="no private network",
+        hint="--network",
+    )
     assert "this sandbox has none" in lab("run", "--runtime", "runc", "main", "--", "true").err
-    lab.fails("run", "--runtime", "runc", "--name", "named", "main", "--", "true", status=125, says="foreground", hint="-d")
+    lab.fails(
+        "run", "--runtime", "runc", "--name", "named", "main", "--", "true", status=125, says="foreground", hint="-d"
+    )
     assert lab("ps", "-a", "-q").out == "" and os.listdir(lab.git_dir / "sandboxes") == []
 
 

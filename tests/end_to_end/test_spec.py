@@ -73,7 +73,12 @@ def test_a_bundle_runs_under_runc(lab: Lab, small_root: Path, open_folder: Path,
     first = config["linux"]["uidMappings"][0]["hostID"]
     for folder, names, files in os.walk(bundle):
         for name in (".", *names, *files):
-            os.chown(os.path.join(folder, name), first, os.stat(bundle).st_gid if os.geteuid() else first, follow_symlinks=False)
+            os.chown(
+                os.path.join(folder, name),
+                first,
+                os.stat(bundle).st_gid if os.geteuid() else first,
+                follow_symlinks=False,
+            )
     if config["ociVersion"] == "1.2.0":  # older ones of distributions know 1.0.2 only, and nothing newer is used
         config["ociVersion"] = "1.0.2"
         (bundle / "config.json").write_text(json.dumps(config))

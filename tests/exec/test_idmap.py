@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from envgit.exec import idmap, runner
-from envgit.exec.child import MAXIMUM_GROUPS, mapped_groups
 from envgit.exec.identity import Identity, resolve_identity
+from envgit.exec.program import MAXIMUM_GROUPS, mapped_groups
 from envgit.model import DiskIds, IdMap, IdMapExtent
 from tests.exec.test_run import MakeSpec
 

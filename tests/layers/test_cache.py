@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,33 @@ def test_stacks_grow_flatten_and_are_trimmed(tmp_path: Path) -> None:
     assert cache.find_stack(previous[0].key) is None
     cache.remove(cache.find_unused((), 1 << 62))
     assert cache.find_plan("c" * 40) is None and cache.layers() == []
+
+
+def test_only_what_was_there_before_the_sync_is_marked(tmp_path: Path) -> None:
+    cache = open_cache(tmp_path / "layers")
+    first, doomed = (cache.publish(cache.begin_layer()) for _ in range(2))
+    late: list[str] = []
+    now = time.time_ns()
+    assert cache.has_settled(now + 10**9)
+    assert not cache.has_settled(now - 10**12)
+
+    def sync(fd: int) -> None:
+        assert os.fstat(fd).st_ino == (tmp_path / "layers").stat().st_ino
+        cache.remove([doomed])
+        late.append(cache.publish(cache.begin_layer()))
+
+    cache.make_durable(sync)
+    assert {layer.name: layer.synced for layer in cache.layers()} == {first: True, late[0]: False}
+    assert cache.has_settled(now + 10**12)
+
+    def fail(fd: int) -> None:
+        raise OSError(5, "the disk is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        cache.make_durable(fail)
+    assert not {layer.name: layer.synced for layer in cache.layers()}[late[0]]
+    cache.make_durable(lambda fd: None)
+    assert not cache.has_settled(now + 10**12)
 
 
 @needs_root

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from envgit.errors import CorruptObject, HostileInput, StorageError
+from envgit.layers import assemble
 from envgit.layers.assemble import TreeAssembler
 from envgit.layers.attributes import write_attributes
 from envgit.layers.capture import Captured, capture
@@ -235,6 +236,17 @@ def test_assembler_links_follow_replacement() -> None:
     with pytest.raises(HostileInput):
         assembler.add_link(b"d", b"missing")
     assert assembler.finish().links == ((b"b", b"c"),)
+
+
+def test_the_names_of_hard_links_cannot_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assemble, "_LINK_BYTES", 100)
+    store = DictStore()
+    stored = store.put_file([b"1"], False)
+    assembler = TreeAssembler(store)
+    assembler.add(b"a", Entry(b"", "f", 0o644, size=1, sha256=stored.sha256), stored.content)
+    assembler.add_link(b"b" * 99, b"a")
+    with pytest.raises(HostileInput, match="names of hard links"):
+        assembler.add_link(b"cc", b"a")
 
 
 def test_wrong_content_never_gets_through(tmp_path: Path) -> None:

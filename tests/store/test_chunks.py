@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
 
 import pytest
+from pyfastcdc import FastCDC
 
-from envgit.store.chunks import CHUNK_MAX_BYTES, CHUNK_MIN_BYTES, iter_chunks, iter_groups, put_chunk_tree
+from envgit.model import ZEROS
+from envgit.store.chunks import (
+    CHUNK_AVERAGE_BYTES,
+    CHUNK_MAX_BYTES,
+    CHUNK_MIN_BYTES,
+    ZERO_CHUNK,
+    iter_chunks,
+    iter_groups,
+    put_chunk_tree,
+)
 from envgit.store.objects import encode_tree, hash_object
 
 
@@ -75,3 +86,54 @@ def test_an_edit_rewrites_kilobytes(edit: str) -> None:
     stored = 0
     assert store(new) != before
     assert stored < 600_000
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_hole_is_cut_as_its_zeros_are(seed: int) -> None:
+    """Runs of zeros are cut without the cutter; the cuts must be those that it makes."""
+    choose = random.Random(seed)
+    pieces: list[bytes] = []
+    for number in range(choose.randrange(1, 5)):
+        pieces.append(noise(choose.randrange(6 << 20), seed + number))
+        pieces += [ZEROS] * choose.randrange(12)
+        pieces.append(ZEROS[: choose.randrange(1 << 20)])
+    if seed % 3 == 0:
+        pieces.append(ZEROS)
+    plain = b"".join(pieces)
+    cutter = FastCDC(
+        avg_size=CHUNK_AVERAGE_BYTES, min_size=CHUNK_MIN_BYTES, max_size=CHUNK_MAX_BYTES, normalized_chunking=2, seed=0
+    )
+    expected = [chunk.length for chunk in cutter.cut_buf(plain)]
+    for arriving in (pieces, [plain], sliced(plain, 77_777)):
+        assert [len(chunk) for chunk in iter_chunks(arriving)] == expected
+
+
+def test_a_large_hole_costs_neither_memory_nor_hashing() -> None:
+    """64 GB of zeros: the chunk is put once, though it is there 262,144 times."""
+    stored: list[int] = []
+
+    def put_blob(data: bytes) -> bytes:
+        stored.append(len(data))
+        return hash_object("blob", data)
+
+    def pieces() -> Iterator[bytes]:
+        yield b"start"
+        for _ in range(1 << 16):
+            yield ZEROS
+
+    trees: list[int] = []
+
+    def put_tree(entries: list[tuple[int, bytes, bytes]]) -> bytes:
+        trees.append(len(entries))
+        return hash_object("tree", encode_tree(entries))
+
+    put_chunk_tree(pieces(), put_blob, put_tree)
+    assert sum(trees[:-1]) == 1 << 18 | 1
+    assert len(stored) < 30
+    assert stored.count(CHUNK_MAX_BYTES) < 20
+
+
+def test_zeros_are_cut_at_the_maximum() -> None:
+    assert [len(chunk) for chunk in iter_chunks([bytes(1 << 20)])] == [CHUNK_MAX_BYTES] * 4
+    assert not any(ZERO_CHUNK)
+    assert len(ZERO_CHUNK) == CHUNK_MAX_BYTES

@@ -87,6 +87,34 @@ def test_a_file_and_a_folder_of_one_name_conflict(repository: GitRepository) -> 
     assert repository.refs.resolve("refs/heads/a") == oid
 
 
+def test_a_ref_in_the_way_is_packed_and_keeps_its_value(repository: GitRepository, git: Git) -> None:
+    oid = make_commit(repository)
+    for name in ("refs/heads/a", "refs/heads/b", "refs/heads/z"):
+        repository.refs.update(name, oid, None)
+    git("tag", "-a", "-m", "t", "v1", oid.hex())
+    git("pack-refs", "--all")
+    newer = make_commit(repository, oid)
+    repository.refs.update("refs/heads/a", newer, oid)
+    held = repository.refs.lock("refs/heads/a", None, newer)
+    repository.refs.make_way("refs/heads/a")
+    below = repository.refs.lock("refs/heads/a/b", newer, None)
+    assert repository.refs.resolve("refs/heads/a") == newer
+    assert git("rev-parse", "refs/heads/a", "v1^{}").split() == [newer.hex(), oid.hex()]
+    held.commit()
+    below.commit()
+    expected = ["refs/heads/a/b", "refs/heads/b", "refs/heads/z", "refs/tags/v1"]
+    assert git("for-each-ref", "--format=%(refname)").split() == expected
+    assert git("rev-parse", "refs/heads/a/b", "v1^{}").split() == [newer.hex(), oid.hex()]
+    assert_fsck_silent(repository.git_dir)
+
+
+def test_nothing_goes_below_a_symbolic_ref(repository: GitRepository, git: Git) -> None:
+    repository.refs.update("refs/heads/main", make_commit(repository), None)
+    git("symbolic-ref", "refs/heads/alias", "refs/heads/main")
+    with pytest.raises(Conflict, match="symbolic"):
+        repository.refs.make_way("refs/heads/alias")
+
+
 def test_gits_own_lock_is_respected(repository: GitRepository) -> None:
     oid = make_commit(repository)
     Path(repository.git_dir, "refs/heads/main.lock").write_bytes(b"")

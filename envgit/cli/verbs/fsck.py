@@ -17,6 +17,8 @@ def fsck_command(ctx: click.Context, full: bool, as_json: bool) -> int:
     """Check git objects, the SHA-256 tree, metadata and the layer cache.
 
     Exit status 1: there are problems; each is printed with what to do.
+
+    Exit status 3: nothing is damaged, but a tag is gone that envgit did not delete (git tag -d does that).
     """
     from envgit.fsck import check_repository
 
@@ -30,7 +32,7 @@ def fsck_command(ctx: click.Context, full: bool, as_json: bool) -> int:
         fields = report._asdict()
         fields["problems"] = [problem._asdict() for problem in report.problems]
         write_json(out, {"ok": not report.problems, **fields})
-        return 1 if report.problems else 0
+        return 1 if report.problems else session.status_of_warnings()
     for problem in report.problems:
         out.line(f"{out.paint('red', 'error')}: {out.safe(problem.where)}: {out.safe(problem.what)}")
         if problem.hint:
@@ -41,4 +43,4 @@ def fsck_command(ctx: click.Context, full: bool, as_json: bool) -> int:
     )
     verdict = count_of(len(report.problems), "problem") if report.problems else "no problems"
     session.say(f"checked {checked}: {verdict}")
-    return 1 if report.problems else 0
+    return 1 if report.problems else session.status_of_warnings()

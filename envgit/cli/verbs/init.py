@@ -26,7 +26,7 @@ def init_command(
 
     With --from a root filesystem becomes its first commit: `host` is a minimal one of this machine's distribution,
     made from its installed packages, without network and without root; `dir:PATH` and `tar:FILE` are taken as they
-    are.
+    are. If DIRECTORY/.envgit is a bare clone that git made of an environment repository, it becomes one.
     """
     from envgit.init import init_repository
 
@@ -52,6 +52,8 @@ def init_command(
         state = "Reinitialized existing" if result.reinitialised else "Initialized empty"
         if result.imported:
             state = "Initialized"
+        elif result.adopted:
+            state = "Adopted the clone as"
         session.out.line(f"{state} envgit repository in {session.out.path(os.fsencode(result.path))}")
     if result.imported is not None:
         from ..import_text import say_import, say_left_out
@@ -61,7 +63,7 @@ def init_command(
         else:
             say_import(session, result.imported)
     if not quiet:
-        _say_next(session, directory, result.imported is not None)
+        _say_next(session, directory, result.imported is not None or result.adopted)
     return session.status_of_warnings()
 
 

@@ -11,13 +11,13 @@ from envgit.errors import UsageError
 
 from ..command import verb, words_after_dashes
 from ..completing import complete_revision
-from ..docker_options import DockerAwareCommand
+from ..docker_options import ProgramCommand
 from ..run_options import split_command
 from ..sandbox_options import life_options, make_request, sandbox_options
 from ..session import Session
 
 
-@verb("run", short_help=False, options_metavar="[OPTIONS]", cls=DockerAwareCommand)
+@verb("run", short_help=False, options_metavar="[OPTIONS]", cls=ProgramCommand)
 @click.argument("words", nargs=-1, metavar="[REV] -- COMMAND...", shell_complete=complete_revision)
 @click.option("-i", "--interactive", is_flag=True, help="Keep standard input open.")
 @click.option("-t", "--tty", is_flag=True, help="Give it a terminal.")
@@ -76,7 +76,7 @@ def run_command(
     return run_request(session, request, copies, save)
 
 
-@verb("shell", short_help=False, cls=DockerAwareCommand)
+@verb("shell", short_help=False, cls=ProgramCommand)
 @click.argument("revision", required=False, metavar="[REV]", shell_complete=complete_revision)
 @sandbox_options
 @click.pass_context

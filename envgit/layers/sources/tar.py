@@ -6,7 +6,7 @@ from typing import BinaryIO
 
 from envgit.errors import HostileInput
 from envgit.layers.assemble import TreeAssembler
-from envgit.layers.metadata import NAME_MAX_BYTES, PATH_MAX_BYTES
+from envgit.layers.metadata import NAME_MAX_BYTES
 from envgit.layers.sources.counting import CountingWriter
 from envgit.layers.sources.decompress import ArchiveBytes, open_archive
 from envgit.layers.sources.source import Imported, LeftOut
@@ -166,9 +166,9 @@ def member_path(name: bytes, what: str) -> bytes:
     if b".." in components:
         raise HostileInput(f"{what} {display(name)} in the archive leads out with '..'", hint=_AGAIN)
     path = b"/".join(components)
-    if len(path) > PATH_MAX_BYTES or max(map(len, components), default=0) > NAME_MAX_BYTES:
+    if max(map(len, components), default=0) > NAME_MAX_BYTES:
         raise HostileInput(
-            f"{what} {display(name)} in the archive is longer than a filesystem allows",
+            f"{what} {display(name)} in the archive has a part of more than {NAME_MAX_BYTES} bytes",
             hint="make the archive again without it (tar --exclude)",
         )
     return path

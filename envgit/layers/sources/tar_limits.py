@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from envgit.layers.metadata import NAME_MAX_BYTES
+from envgit.layers.tree_limits import MAX_DEPTH
+
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 
@@ -16,7 +19,7 @@ class TarLimits:
     extended_header_bytes: int = 8 * _MIB
     """One PAX header, GNU long name or sparse map."""
     extended_headers_per_member: int = 16
-    path_bytes: int = 64 * 1024
+    path_bytes: int = (MAX_DEPTH + 1) * (NAME_MAX_BYTES + 1)
     sparse_segments: int = 1_000_000
     """Of one file."""
     hole_bytes: int = 64 * _GIB

@@ -9,8 +9,7 @@ from envgit.errors import HostileInput
 from envgit.layers.sources.decompress import ArchiveBytes
 from envgit.layers.sources.tar_header import BLOCK, BadHeader, display, size_number
 from envgit.layers.sources.tar_limits import TarLimits
-
-_ZEROS = bytes(1024 * 1024)
+from envgit.model import ZEROS
 
 
 class SparseMap:
@@ -144,8 +143,8 @@ def _check_count(name: bytes, count: int, limits: TarLimits) -> None:
 
 def _zeros(size: int) -> Iterator[bytes]:
     while size > 0:
-        take = min(size, len(_ZEROS))
-        yield _ZEROS if take == len(_ZEROS) else _ZEROS[:take]
+        take = min(size, len(ZEROS))
+        yield ZEROS if take == len(ZEROS) else ZEROS[:take]
         size -= take
 
 

@@ -29,7 +29,9 @@ POSTURE = "grep -E '^(Cap|NoNewPrivs|Seccomp:|Sig[BI]|Uid|Gid|Groups)' /proc/sel
 EXTRAS = Extras(seccomp=default_profile(DEFAULT_CAPABILITIES))
 
 
-def _both(capfd: pytest.CaptureFixture[str], make_spec: MakeSpec, *argv: str, **fields: object) -> list[tuple[int, str]]:
+def _both(
+    capfd: pytest.CaptureFixture[str], make_spec: MakeSpec, *argv: str, **fields: object
+) -> list[tuple[int, str]]:
     """Return (status, output) of the built-in runner, then of runc."""
     results = []
     for run in (runner.run, lambda spec: run_foreign(spec, "runc", extras=EXTRAS)):

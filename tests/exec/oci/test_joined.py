@@ -52,7 +52,9 @@ def _join(pid: int, **more: Any) -> Any:
 
 
 def test_joined_namespaces_are_those(oci: Oci, holder: int) -> None:
-    script = "ls /sys/class/net; hostname; readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/uts /proc/self/ns/user"
+    script = (
+        "ls /sys/class/net; hostname; readlink /proc/self/ns/net /proc/self/ns/ipc /proc/self/ns/uts /proc/self/ns/user"
+    )
     oci.configure("sh", "-c", script, change=_join(holder))
     lines = oci("run", "one").out.split()
     assert lines[:3] == ["lo", "theirs", os.readlink(f"/proc/{holder}/ns/net")]
@@ -72,7 +74,9 @@ def test_settings_of_a_joined_network_are_written_there(oci: Oci, holder: int) -
     before = Path("/proc/sys/net/ipv4/ping_group_range").read_text()
     oci("run", "one")
     seen = subprocess.run(
-        ["nsenter", "-t", str(holder), "-n", "cat", "/proc/sys/net/ipv4/ping_group_range"], capture_output=True, text=True
+        ["nsenter", "-t", str(holder), "-n", "cat", "/proc/sys/net/ipv4/ping_group_range"],
+        capture_output=True,
+        text=True,
     ).stdout
     assert seen.split() == ["3", "5"]
     assert Path("/proc/sys/net/ipv4/ping_group_range").read_text() == before

@@ -127,7 +127,11 @@ def test_run_can_be_seen_and_entered_from_outside(oci: Oci) -> None:
 
 
 def test_failing_programs_fail_create(oci: Oci) -> None:
-    for program, says in (("nonesuch", "executable file not found"), ("/etc/passwd", "ermission denied"), ("/etc", "directory")):
+    for program, says in (
+        ("nonesuch", "executable file not found"),
+        ("/etc/passwd", "ermission denied"),
+        ("/etc", "directory"),
+    ):
         oci.configure(program)
         assert says in oci("create", "one", status=1).err
     oci.configure("true", cwd="/nowhere")
@@ -184,9 +188,7 @@ def _read_terminal(master: int, until: bytes) -> bytes:
     return text
 
 
-def test_a_terminal_goes_through_the_console_socket(
-    oci: Oci, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_goes_through_the_console_socket(oci: Oci, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = "stty size; tty; read line; echo got $line; sleep 1000"
     oci.configure("sh", "-c", script, terminal=True, consoleSize={"height": 33, "width": 44})
     assert "--console-socket" in oci("create", "one", status=1).err

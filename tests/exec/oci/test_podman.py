@@ -78,7 +78,9 @@ def podman(lower: Path) -> Iterator[Podman]:
     for id in made("ps", "-aq").split():
         made.remove(id)
     prefix = ["podman", "unshare"] if os.geteuid() else []
-    subprocess.run([*prefix, "rm", "-rf", str(folder)], capture_output=True, timeout=TIMEOUT_SECONDS, env={**os.environ})
+    subprocess.run(
+        [*prefix, "rm", "-rf", str(folder)], capture_output=True, timeout=TIMEOUT_SECONDS, env={**os.environ}
+    )
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -146,7 +148,11 @@ def test_a_terminal_and_volumes(podman: Podman, tmp_path: Path) -> None:
 def test_another_container_can_share_the_network(podman: Podman) -> None:
     podman.run("-d", "--name", "four", "small:1", "sleep", "1000")
     own = podman("exec", "four", "readlink", "/proc/self/ns/net")
-    ids = () if os.geteuid() else ("--uidmap", "0:200000:65536", "--ulimit", "nofile=512:1024", "--ulimit", "nproc=2048:2048")
+    ids = (
+        ()
+        if os.geteuid()
+        else ("--uidmap", "0:200000:65536", "--ulimit", "nofile=512:1024", "--ulimit", "nproc=2048:2048")
+    )
     out = podman("run", "--rm", "--network", "container:four", *ids, "small:1", "readlink", "/proc/self/ns/net")
     assert out == own
     podman.remove("four")

@@ -105,7 +105,12 @@ def test_every_capability_can_be_named(make_spec: MakeSpec) -> None:
 
 def test_a_start_is_described_in_order(make_spec: MakeSpec) -> None:
     spec = make_spec(
-        "sh", "-c", "echo 'it'; \x1b[31m", mounts=(Mount("tmpfs", b"/scratch"),), readonly_root=True, rlimits=((7, 1, -1),)
+        "sh",
+        "-c",
+        "echo 'it'; \x1b[31m",
+        mounts=(Mount("tmpfs", b"/scratch"),),
+        readonly_root=True,
+        rlimits=((7, 1, -1),),
     )
     lines = describe_start(spec, limits=("memory 64m",))
     kinds = [line.partition(":")[0] for line in lines]
