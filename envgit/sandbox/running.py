@@ -5,10 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
-from envgit.errors import SandboxError, UsageError
+from envgit.errors import SandboxError, StorageError, UsageError
 from envgit.exec.runner import Companions, run
 from envgit.exec.spec import LiveRoot, Mount, OverlayRoot
 from envgit.layers.plan_file import Plan
@@ -86,17 +86,19 @@ def _run_revision(
     keep: bool,
 ) -> int:
     plan, start = hold_plan(repo, oid)
-    try:
-        upper = prepare_upper(repo, id, plan)
-        _note_mounts(repo, request, os.path.dirname(upper.upper), oid)
-        root = overlay_of(repo, plan, upper, volatile=not keep)
-        return _run(repo, request, plan, id, root, "-", (start,), stdio, beside)
-    finally:
+
+    def clean_up() -> None:
         os.close(start)
         if keep:
             storage.unlink(repo.path("sandboxes", id, "state"), step="sandbox-state-remove")
         else:
             remove_sandbox_folder(repo, id)
+
+    with _afterwards(clean_up):
+        upper = prepare_upper(repo, id, plan)
+        _note_mounts(repo, request, os.path.dirname(upper.upper), oid)
+        root = overlay_of(repo, plan, upper, volatile=not keep)
+        return _run(repo, request, plan, id, root, "-", (start,), stdio, beside)
 
 
 def prepare_upper(repo: Repository, id: str, plan: Plan) -> Upper:
@@ -108,7 +110,7 @@ def prepare_upper(repo: Repository, id: str, plan: Plan) -> Upper:
     for path in (upper.upper, upper.work):  # in this order: a killed start leaves no `work` without a finished `upper`
         if path == upper.work and plan.layers:
             copy_root_attributes(repo, os.fsdecode(repo.cache.layer_path(plan.layers[0])), upper.upper)
-        os.makedirs(path, 0o755, exist_ok=True)
+        storage.make_directory(path, step="sandbox-folder", mode=0o755)
         if repo.disk_ids.shift:
             os.chown(path, repo.disk_ids.to_disk(0), repo.disk_ids.to_disk(0))
     return upper
@@ -123,7 +125,16 @@ def _run_in_worktree(
     keep: bool,
 ) -> int:
     plan, upper, shared, start = _settle(repo)
-    try:
+
+    def clean_up() -> None:
+        os.close(shared)
+        os.close(start)
+        if keep:
+            storage.unlink(repo.path("sandboxes", id, "state"), step="sandbox-state-remove")
+        else:
+            remove_state(repo, id)
+
+    with _afterwards(clean_up):
         _note_mounts(repo, request, os.path.dirname(upper.upper), _worktree_pointer(repo).base)
         with _mounting(upper) as mounting:
             until_started = (mounting, start)
@@ -139,13 +150,18 @@ def _run_in_worktree(
                     time.sleep(_JOIN_PAUSE_SECONDS)
             root = overlay_of(repo, plan, upper, volatile=False)
             return _run(repo, request, plan, id, root, upper.id, until_started, stdio, beside)
-    finally:
-        if keep:
-            storage.unlink(repo.path("sandboxes", id, "state"), step="sandbox-state-remove")
-        else:
-            remove_state(repo, id)
-        os.close(shared)
-        os.close(start)
+
+
+@contextmanager
+def _afterwards(clean_up: Callable[[], None]) -> Iterator[None]:
+    """Clean up whatever happens; when something went wrong, an error of the cleaning does not hide it."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError, StorageError):
+            clean_up()
+        raise
+    clean_up()
 
 
 def mounted_layers(mounts: tuple[Mount, ...]) -> tuple[str, ...]:
