@@ -83,14 +83,20 @@ def run(
             start.abort()
             raise
         sandbox = start.confirm()
+        attended = False
         try:
             if on_created is not None and sandbox.created:
                 on_created(sandbox.created)
             if on_started is not None:
                 on_started(sandbox.pid, sandbox.start_time)
+            attended = True
             status = _attend(sandbox, companions or Companions(), {int(number) for number in watched})
         except BaseException:
             end(sandbox.pid)
+            if not attended:  # nobody has taken its descriptors over
+                for fd in (sandbox.terminal, sandbox.route):
+                    if fd >= 0:
+                        os.close(fd)
             raise
         if companions is not None:
             companions.ended(status)

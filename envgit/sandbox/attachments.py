@@ -25,7 +25,9 @@ OUTPUT, ERROR, STATUS, DONE, REFUSED = b"O", b"R", b"X", b"Y", b"N"
 
 PACKET_BYTES = 65536
 MOST_UNSENT_BYTES = 4 << 20
-"""An attached terminal that is so far behind is let go: neither the program nor the others wait for it; the log has everything."""
+"""An attached terminal that is so far behind is let go: neither the program nor the others wait for it."""
+MOST_HELD_BYTES = 1 << 20
+"""The caller of `run` is not let go: when it is so far behind, the program's output is not read, as if it wrote to it itself."""
 
 _LAST_WORD_SECONDS = 1.0
 
@@ -43,14 +45,18 @@ class Attended(Protocol):
 
     def stay_ended(self) -> None: ...
 
+    def resume_output(self) -> None: ...
+
 
 class _Client:
-    __slots__ = ("attached", "paused", "socket", "unsent", "unsent_bytes")
+    __slots__ = ("attached", "patient", "paused", "socket", "unsent", "unsent_bytes")
 
     def __init__(self, connection: socket) -> None:
         self.socket = connection
         self.attached = False
         self.paused = False
+        self.patient = False
+        """The program waits for it."""
         self.unsent: deque[bytes] = deque()
         self.unsent_bytes = 0
 
@@ -68,11 +74,17 @@ class Attachments:
         self._listener.listen(64)
         self._listener.setblocking(False)
 
-    def add(self, connection: socket, *, attached: bool) -> None:
-        """Take a connection over."""
+    @property
+    def is_behind(self) -> bool:
+        """Whether a client that the program waits for has much to read first."""
+        return any(client.patient and client.unsent_bytes > MOST_HELD_BYTES for client in self._clients.values())
+
+    def add(self, connection: socket, *, attached: bool, patient: bool = False) -> None:
+        """Take a connection over. `patient`: the program waits for it, and it gets everything."""
         connection.setblocking(False)
         client = self._clients[connection.fileno()] = _Client(connection)
         client.attached = attached
+        client.patient = patient
         if self._reactor is not None:
             self._watch(client)
 
@@ -105,8 +117,8 @@ class Attachments:
             while True:
                 self.add(self._listener.accept()[0], attached=False)
         self._listener.close()
-        for client in tuple(self._clients.values()):
-            client.socket.settimeout(_LAST_WORD_SECONDS)
+        for client in sorted(self._clients.values(), key=lambda client: client.patient):
+            client.socket.settimeout(None if client.patient else _LAST_WORD_SECONDS)
             with suppress(OSError):
                 for packet in (*client.unsent, STATUS + bytes([status])):
                     client.socket.send(packet)
@@ -163,7 +175,7 @@ class Attachments:
         client.unsent_bytes += len(packet)
         if len(client.unsent) == 1:
             self._send_unsent(client)
-        elif client.unsent_bytes > MOST_UNSENT_BYTES:
+        elif client.unsent_bytes > MOST_UNSENT_BYTES and not client.patient:
             self._drop(client)
 
     def _send_unsent(self, client: _Client) -> None:
@@ -177,6 +189,8 @@ class Attachments:
             self._drop(client)
             return
         self._watch(client)
+        if client.patient and not client.unsent:
+            self._attended.resume_output()
 
     def _drop(self, client: _Client) -> None:
         if self._reactor is not None:
@@ -184,6 +198,8 @@ class Attachments:
         self._clients.pop(client.socket.fileno(), None)
         client.unsent.clear()
         client.socket.close()
+        if client.patient:
+            self._attended.resume_output()
 
 
 def connect(folder: str) -> socket:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from envgit.errors import SandboxError, UsageError
 from envgit.exec import linux
 from envgit.exec.launch import Launch, launch
-from envgit.exec.process import FORWARDED
+from envgit.exec.process import FORWARDED, start_time
 from envgit.exec.reactor import READABLE, Reactor
 from envgit.exec.runner import Ending
 from envgit.exec.spec import OverlayRoot
@@ -23,7 +23,7 @@ from envgit.sandbox.companions import RunCompanions
 from envgit.sandbox.describing import Described, describe
 from envgit.sandbox.request import RunRequest
 from envgit.sandbox.running import hold_plan, mounted_layers, new_id, overlay_of, prepare_upper, remove_sandbox_folder
-from envgit.sandbox.state import SandboxState, write_state
+from envgit.sandbox.state import SandboxState, remove_state, write_state
 from envgit.store import storage
 
 INDEX_VARIABLE = "ENVGIT_INDEX"
@@ -59,9 +59,11 @@ def run_copies(repo: Repository, request: RunRequest, count: int, *, keep: bool 
     oid = repo.resolve_bytes(request.revision)
     plan, start_lock = hold_plan(repo, oid)
     try:
-        return _Herd(repo, request, plan, count, keep).run()
+        herd = _Herd(repo, request, plan, count, keep)
+        herd.keep_layers()
     finally:
-        os.close(start_lock)
+        os.close(start_lock)  # gc holds the repository's lock while it waits for this one
+    return herd.run()
 
 
 def _check(request: RunRequest, count: int) -> None:
@@ -92,12 +94,18 @@ class _Herd:
         self._starting: dict[int, Launch] = {}
         self._running: dict[int, Ending] = {}
         self._done: dict[int, Copy] = {}
+        self._own_id = new_id()
         self._ids = [new_id() for _ in range(count)]
         self._described = self._describe()
         self._layers = (*plan.layers, *mounted_layers(self._described.spec.mounts))
         self._companions: dict[int, RunCompanions] = {}
         self._reactor = Reactor()
         self._null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+
+    def keep_layers(self) -> None:
+        """Name the layers for gc until run() is over: in a state of this process, which lives longer than its copies."""
+        own = os.getpid()
+        write_state(self._repo, SandboxState(self._own_id, own, start_time(own), "-", self._layers))
 
     def run(self) -> tuple[Copy, ...]:
         watched = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
@@ -199,6 +207,7 @@ class _Herd:
         self._start_some()
 
     def _clean_up(self) -> None:
+        remove_state(self._repo, self._own_id)
         for id in self._ids:
             if self._keep:
                 storage.unlink(self._repo.path("sandboxes", id, "state"), step="sandbox-state-remove")

@@ -164,7 +164,7 @@ def _supervise(caller: Repository, record: Record, report: int, first: socket | 
     try:
         supervisor = Supervisor(repo, record, reporter.started)
         if first is not None:
-            supervisor.attachments.add(first, attached=True)
+            supervisor.attachments.add(first, attached=True, patient=True)
         supervisor.supervise()
         if record.request.remove:
             remove_held(repo, record.id)

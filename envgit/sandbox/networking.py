@@ -38,7 +38,7 @@ def choose_way(request: RunRequest, warn: Callable[[str], None]) -> Way:
     try:
         helpers = choose(request.network_helper, as_root=os.geteuid() == 0)  # type: ignore[arg-type]  # checked there
     except HostUnsupported as error:
-        if request.network == "private":
+        if request.network == "private" or publishes:
             raise
         warn(f"{error.message}; this sandbox has none. {(error.hint or '').capitalize()}")
         return Way("none")

@@ -28,15 +28,24 @@ class Streams:
     """Pipes, or with `terminal` a terminal, that outlive single runs of the program.
 
     Without `interactive` and without a terminal, standard input is empty. `send` passes output to those who are attached;
-    `resume` tells them that input is taken again.
+    `resume` tells them that input is taken again. While `is_behind()` output is left in its pipe, until resume_output().
     """
 
     def __init__(
-        self, log: LogFile, send: Send, resume: Callable[[], None], *, interactive: bool, terminal: bool
+        self,
+        log: LogFile,
+        send: Send,
+        resume: Callable[[], None],
+        is_behind: Callable[[], bool],
+        *,
+        interactive: bool,
+        terminal: bool,
     ) -> None:
         self._log = log
         self._send = send
         self._resume = resume
+        self._is_behind = is_behind
+        self._held_back = False
         self._reactor: Reactor | None = None
         self._terminal = terminal
         self._interactive = interactive
@@ -79,11 +88,26 @@ class Streams:
             os.close(self.stdio[0])
             self.stdio = (-1, *self.stdio[1:])
         for fd in self._outputs:
-            reactor.watch(fd, READABLE, partial(self._ready, fd))
+            self._watch(fd)
+
+    def resume_output(self) -> None:
+        """Read output again: whoever was behind is not, or is gone."""
+        if self._held_back:
+            self._held_back = False
+            for fd in self._outputs:
+                self._watch(fd)
+
+    def _watch(self, fd: int) -> None:
+        if self._reactor is None:
+            return
+        writing = self._terminal and bool(self._unsent)
+        events = (0 if self._held_back else READABLE) | (WRITABLE if writing else 0)
+        self._reactor.watch(fd, events, partial(self._ready, fd))
 
     def drain(self) -> None:
         """The program and all of its kind have ended: take what they left."""
         self._reactor = None
+        self._held_back = False
         for fd in tuple(self._outputs):
             while self._read(fd):
                 pass
@@ -124,6 +148,10 @@ class Streams:
             self._write()
         if events & ~WRITABLE and self._read(fd) is False and self._reactor is not None:
             self._reactor.unwatch(fd)  # a terminal that nothing inside has open any more
+        elif not self._held_back and self._is_behind():
+            self._held_back = True
+            for output in self._outputs:
+                self._watch(output)
 
     def _read(self, fd: int) -> bool | None:
         """Take one piece; False at the end, None when there is nothing now."""
@@ -152,8 +180,7 @@ class Streams:
             self._unsent = b""
         if self._reactor is not None:
             if self._terminal:
-                events = READABLE | (WRITABLE if self._unsent else 0)
-                self._reactor.watch(self._input, events, partial(self._ready, self._input))
+                self._watch(self._input)
             elif self._unsent:
                 self._reactor.watch(self._input, WRITABLE, lambda events: self._write())
             else:

@@ -69,6 +69,7 @@ class Supervisor(Companions):
             self._log,
             self.attachments.send,
             self.attachments.resume,
+            lambda: self.attachments.is_behind,
             interactive=request.interactive,
             terminal=request.terminal,
         )
@@ -169,6 +170,9 @@ class Supervisor(Companions):
         except OSError as error:
             return error.strerror or "it has ended"
         return None
+
+    def resume_output(self) -> None:
+        self._streams.resume_output()
 
     def stay_ended(self) -> None:
         self._stay_ended = True

@@ -151,11 +151,11 @@ def _refuse_place(text: str, status: os.stat_result, real: bytes, forbidden: tup
             raise SandboxError(f"volume {text} is refused: it lies in {os.fsdecode(folder)}", hint=hint)
         if store.startswith(real + b"/"):
             hidden.append(store[len(real) + 1 :])
-    if stat.S_ISDIR(status.st_mode):
-        for point, kind in _mounts_below(real):
-            if kind in KERNEL_FILESYSTEMS:
-                shown = f"{kind.decode('ascii', 'replace')} mounted on {os.fsdecode(point)}"
-                raise SandboxError(f"volume {text} is refused: it contains {shown}", hint=hint)
+    for point, kind in _mounts_around(real):
+        if kind in KERNEL_FILESYSTEMS:
+            shown = f"{kind.decode('ascii', 'replace')} mounted on {os.fsdecode(point)}"
+            what = "contains" if point.startswith(real + b"/") else "lies in"
+            raise SandboxError(f"volume {text} is refused: it {what} {shown}", hint=hint)
     return tuple(hidden)
 
 
@@ -165,9 +165,10 @@ def _same_kernel_filesystem(folder: bytes, status: os.stat_result) -> bool:
     return top.st_dev == status.st_dev != os.stat(b"/").st_dev
 
 
-def _mounts_below(real: bytes) -> list[tuple[bytes, bytes]]:
-    """Return mount point and type of what is mounted below a folder (proc(5), mountinfo)."""
+def _mounts_around(real: bytes) -> list[tuple[bytes, bytes]]:
+    """Return mount point and type of what a path lies in, and of what is mounted below it (proc(5), mountinfo)."""
     found = []
+    around = (b"/", b"")
     with open("/proc/self/mountinfo", "rb") as file:
         for line in file:
             before, _, after = line.partition(b" - ")
@@ -175,9 +176,12 @@ def _mounts_below(real: bytes) -> list[tuple[bytes, bytes]]:
             if b"\\" in point:
                 head, *rest = point.split(b"\\")
                 point = head + b"".join(bytes((int(part[:3], 8),)) + part[3:] for part in rest)
+            kind = after.split(b" ", 1)[0]
             if point.startswith(real + b"/"):
-                found.append((point, after.split(b" ", 1)[0]))
-    return found
+                found.append((point, kind))
+            elif (real + b"/").startswith(point.rstrip(b"/") + b"/") and len(point) >= len(around[0]):
+                around = (point, kind)  # the last of several at one place is the one that shows
+    return [around, *found]
 
 
 def _refuse_engine(text: str, status: os.stat_result, real: bytes, insist: bool) -> None:

@@ -149,9 +149,10 @@ class Folder:
             os.close(fd)
 
     def remove(self) -> None:
-        """Remove the folder: the record last, so that a killed removal can be done again."""
-        for name in ("exec.fifo", "config.json", "state.json"):
-            for each in (name, f"{name}.new"):
+        """Remove the folder: the record before the configuration, so that what is recorded always has one; the rest of a
+        killed removal is what a killed `create` leaves."""
+        for name in ("exec.fifo", "state.json", "config.json"):
+            for each in (f"{name}.new", name):
                 with suppress(FileNotFoundError):
                     os.unlink(f"{self.path}/{each}")
         with suppress(FileNotFoundError):
