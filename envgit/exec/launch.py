@@ -221,7 +221,7 @@ def _clone_joined(root: LiveRoot | Inside, plan: ChildPlan, join: int, flags: in
     if helper == 0:
         try:
             linux.prctl(linux.PR_SET_DUMPABLE, 0)
-            keep = (*plan.stdio, plan.go, plan.failure, plan.handoff.child_end, answer_write, target, *plan.keep)
+            keep = (0, 1, 2, *plan.stdio, plan.go, plan.failure, plan.handoff.child_end, answer_write, target, *plan.keep)
             close_all_but(keep)
             if isinstance(root, LiveRoot):
                 plan, flags = _open_network(target, plan, flags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 from envgit.errors import SandboxError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from envgit.sandbox.networking import Way
 
 _FORWARDER_PAUSE_SECONDS = 0.2
+_ENDING_SECONDS = 1.0
 
 
 class RunCompanions(Companions):
@@ -139,6 +141,7 @@ class RunCompanions(Companions):
 
     def _forward(self, reactor: Reactor) -> None:
         """Start the forwarder, and start it again when it is killed: the sockets are held here."""
+        from envgit.exec.network.liveness import is_running
         from envgit.exec.ports.forwarder import start_forwarder
 
         assert self._sandbox is not None
@@ -147,7 +150,15 @@ class RunCompanions(Companions):
             from envgit.exec.network.veth import addresses_of
 
             address = addresses_of(self._veth.slot).address
-        self._forwarder = start_forwarder(self._sandbox.pid, self._sandbox.start_time, self.bounds, address)
+        try:
+            self._forwarder = start_forwarder(self._sandbox.pid, self._sandbox.start_time, self.bounds, address)
+        except SandboxError:
+            deadline = time.monotonic() + _ENDING_SECONDS
+            while is_running(self._sandbox.pid):  # an ending process loses its namespaces first
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)
+            return  # the program has ended already: its status is what counts
         self._watch_forwarder(reactor)
 
     def _watch_forwarder(self, reactor: Reactor) -> None:

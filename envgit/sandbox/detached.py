@@ -134,8 +134,9 @@ class _Reporter:
 
     def started(self) -> None:
         self._tell(_STARTED, "")
-        os.close(self._fd)
-        self._fd = -1
+        if self._fd >= 0:  # else the caller was killed meanwhile
+            os.close(self._fd)
+            self._fd = -1
 
     def failed(self, error: EnvgitError) -> None:
         self._tell(_FAILED, _FIELD.join((type(error).__name__, error.message, error.hint or "")))
