@@ -74,6 +74,13 @@ class UnknownPath(EnvgitError):
     code = "unknown-path"
 
 
+class UnknownVolume(UnknownPath):
+    """There is no volume of this name (exit 1, as for a sandbox)."""
+
+    code = "unknown-volume"
+    exit_code = 1
+
+
 class InvalidName(EnvgitError):
     """A branch, tag, file or attribute name that may not be used."""
 

@@ -194,10 +194,20 @@ def check_repository(repo: Repository, *, full: bool = True) -> FsckReport:
         check.check_commit(oid)
     repo.monitor.finish()
     check.check_state()
+    check.problems += _check_sandboxes(repo)
     for gone in check.gone_tags:
         repo.monitor.warn(gone)
     layers = _check_layers(repo, check) if full else 0
     return FsckReport(tuple(check.problems), len(check.commits), check.directories, check.files, layers, check.bytes)
+
+
+def _check_sandboxes(repo: Repository) -> list[Problem]:
+    from envgit.sandbox.registry import find_damaged
+
+    return [
+        Problem(f"sandbox {found.id}", found.damage, f"envgit rm -f {found.id} removes it")
+        for found in find_damaged(repo)
+    ]
 
 
 def _check_layers(repo: Repository, check: _Check) -> int:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from envgit.errors import StorageError
+from envgit.exec.cgroups.group import remove_leftovers
 from envgit.layers.removal import remove_tree
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.sandbox.registry import recorded_ids
@@ -79,6 +80,8 @@ def collect_garbage(
         packs_before = repo.objects.statistics().packs
         if not dry_run:
             forget_leftovers(repo)
+            with suppress(OSError):
+                remove_leftovers()
             for name in doomed.kept:
                 transaction.set_ref(name, None)
             for oid in doomed.loose_ends:

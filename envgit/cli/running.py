@@ -28,7 +28,10 @@ def run_request(session: Session, request: RunRequest, copies: int | None, save:
     if request.name is not None:
         from envgit.sandbox.detached import run_named
 
-        return run_named(session.repo, request)
+        ending = run_named(session.repo, request)
+        if ending.detached:
+            session.say(f"\r\ndetached: envgit attach {request.name} comes back to it")
+        return ending.status
     from envgit.run import run_sandbox
 
     return run_sandbox(session.repo, request)

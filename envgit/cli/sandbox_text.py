@@ -11,7 +11,7 @@ from envgit.sandbox.log_line import format_time
 from envgit.sandbox.registry import Found
 
 from .dates import relative_date
-from .escape import quote_path
+from .escape import neutralise, quote_path
 from .screen import Screen
 
 _COMMAND_CHARACTERS = 20
@@ -32,11 +32,11 @@ def row(found: Found, out: Screen, now_ns: int, *, whole: bool) -> tuple[str, ..
     revision = record.request.revision
     return (
         found.id,
-        out.safe(found.name),
-        out.safe(_one_line(revision) if revision is not None else f"({record.worktree})"),
+        neutralise(found.name),
+        neutralise(_one_line(revision) if revision is not None else f"({record.worktree})"),
         out.safe(shown_command(record.command, whole=whole)),
-        relative_date(record.created_ns // _NS, now_ns / _NS),
-        out.safe(_one_line(status_text(found, now_ns))),
+        relative_date(record.created_ns // _NS, now_ns / _NS) if not found.damage else "",
+        neutralise(_one_line(status_text(found, now_ns))),
         shown_ports(found),
     )
 
@@ -52,6 +52,8 @@ def shown_command(command: tuple[str, ...], *, whole: bool) -> str:
 def status_text(found: Found, now_ns: int) -> str:
     """Return `Up 5 minutes`, `Exited (0) 3 hours ago` and so on."""
     status = found.status
+    if found.damage:
+        return f"Damaged ({found.damage})"
     ago = relative_date(status.finished_ns // _NS, now_ns / _NS)
     if found.phase == "running":
         return "Up " + relative_date(status.started_ns // _NS, now_ns / _NS).removesuffix(" ago")
@@ -76,6 +78,7 @@ def json_fields(found: Found) -> dict[str, Any]:
         "command": list(record.command),
         "created": format_time(record.created_ns),
         "status": found.phase,
+        "damage": found.damage or None,
         "started": format_time(status.started_ns) if status.started_ns else None,
         "finished": format_time(status.finished_ns) if status.finished_ns else None,
         "exit_code": status.exit_code,

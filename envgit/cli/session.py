@@ -74,7 +74,19 @@ class Session:
                 from envgit.stack import finish_handover
 
                 finish_handover(self._repo)
+            self._end_orphans(self._repo)
         return self._repo
+
+    def _end_orphans(self, repo: Repository) -> None:
+        """End sandboxes whose monitor was killed and whose programs escaped PR_SET_PDEATHSIG."""
+        try:
+            if not os.listdir(repo.path("sandboxes")):
+                return
+        except OSError:
+            return
+        from envgit.sandbox.state import end_orphans
+
+        end_orphans(repo)
 
     @property
     def out(self) -> Screen:

@@ -1,6 +1,7 @@
-"""A tree as a tar stream, and back, where every name is looked up in a descriptor and no link is followed on the way.
+"""A tree as a tar stream, where every name is looked up in a descriptor and no link is followed on the way.
 
-Both ends of `cp`. An end is given as a function from a path to an O_PATH descriptor: below a sandbox's root, or the caller's own.
+One end of `cp`; unpacking.py is the other. An end is given as a function from a path to an O_PATH descriptor: below a sandbox's
+root, or the caller's own.
 """
 
 from __future__ import annotations
@@ -13,19 +14,14 @@ from contextlib import suppress
 from typing import IO, NamedTuple
 
 from envgit.errors import SandboxError
+from envgit.exec.sparse import Extent, data_extents, format_map
 
 OpenPath = Callable[[bytes], int]
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _KERNEL_FOLDERS = (b"/proc", b"/sys", b"/dev")
 _PIECE_BYTES = 1 << 18
-
-
-class Receiving(NamedTuple):
-    """How files are made. `owner`: keep ids, else they belong to whoever writes. `special`: keep setuid, setgid and sticky."""
-
-    owner: bool = False
-    special: bool = False
+_OPEN_LEVELS = 64
+"""Descriptors kept of the folders above; further up one is opened again by `..`: trees may be deeper than descriptors many."""
 
 
 def open_host_path(path: bytes) -> int:
@@ -37,7 +33,8 @@ def send_tree(open_path: OpenPath, path: bytes, fd: int, *, follow: bool = False
     """Write what is at `path` as a tar archive to `fd`: named by its last component, or `.` when the path ends in `/.`.
 
     A link is sent as a link unless `follow`. Sockets and devices are left out, and what the kernel shows in /proc, /sys and
-    /dev of a tree that contains them. A file that shrinks meanwhile is filled up with zeros. Raises OSError.
+    /dev of a tree that contains them. Holes are sent as holes (GNU format 1.0 for sparse files). A file that shrinks meanwhile
+    is filled up with zeros. Raises OSError, SandboxError when a deep folder is moved meanwhile.
     """
     kernel = _kernel_devices(open_path)
     top, name = _open_source(open_path, path, follow)
@@ -47,33 +44,6 @@ def send_tree(open_path: OpenPath, path: bytes, fd: int, *, follow: bool = False
         tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, errors="surrogateescape") as archive,
     ):
         _add_tree(archive, top, os.fsdecode(name), kernel)
-
-
-def receive_tree(open_path: OpenPath, path: bytes, fd: int, how: Receiving, *, foreign: bool = False) -> int:
-    """Make what a tar archive on `fd` holds at `path`, as cp(1) does; return the number of entries.
-
-    Into a directory that exists, else as the name `path`; `foreign` (any archive): always into a directory. Existing files are
-    replaced, never written into; no link in the tree is followed. Raises OSError, SandboxError for an archive that would escape
-    or is none.
-    """
-    count = 0
-    base, rename = -1, ""
-    with os.fdopen(fd, "rb", closefd=False) as stream:
-        try:
-            with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as archive:
-                for member in archive:
-                    parts = _parts(member.name)
-                    if base < 0:
-                        base, rename = _open_target(open_path, path, parts, member.isdir(), foreign)
-                    if rename and parts:
-                        parts[0] = rename
-                    _make(base, parts, member, archive, how)
-                    count += 1
-        except tarfile.TarError as error:
-            if count or base >= 0 or not foreign:
-                raise SandboxError(f"the archive ends too early or is damaged: {error}") from error
-            raise SandboxError("what was read is no tar archive") from error
-    return count
 
 
 def _open_source(open_path: OpenPath, path: bytes, follow: bool) -> tuple[int, bytes]:
@@ -103,9 +73,18 @@ def _kernel_devices(open_path: OpenPath) -> set[int]:
     return devices
 
 
+class _Level(NamedTuple):
+    """A folder on the way down. `fd`: -1 while it is closed."""
+
+    fd: int
+    identity: tuple[int, int]
+    name: str
+    rest: Iterator[str]
+
+
 def _add_tree(archive: tarfile.TarFile, top: int, name: str, kernel: set[int]) -> None:
-    """Add depth first; takes `top` over. One descriptor per level is open."""
-    levels: list[tuple[int, str, Iterator[str]]] = []
+    """Add depth first; takes `top` over."""
+    levels: list[_Level] = []
     fd: int | None = top
     while True:
         if fd is not None:
@@ -113,21 +92,42 @@ def _add_tree(archive: tarfile.TarFile, top: int, name: str, kernel: set[int]) -
             if names is None:
                 os.close(fd)
             else:
-                levels.append((fd, name, names))
+                levels.append(_Level(fd, _identity(fd), name, names))
+                if len(levels) > _OPEN_LEVELS:
+                    far = levels[-_OPEN_LEVELS - 1]
+                    if far.fd >= 0:
+                        os.close(far.fd)
+                        levels[-_OPEN_LEVELS - 1] = far._replace(fd=-1)
         if not levels:
             return
-        folder, above, rest = levels[-1]
-        child = next(rest, None)
+        level = levels[-1]
+        child = next(level.rest, None)
         if child is None:
-            os.close(folder)
             levels.pop()
+            if levels and levels[-1].fd < 0:
+                levels[-1] = levels[-1]._replace(fd=_open_above(level.fd, levels[-1]))
+            os.close(level.fd)
             fd = None
             continue
-        name = f"{above}/{child}"
+        name = f"{level.name}/{child}"
         try:
-            fd = os.open(child, _PATH, dir_fd=folder)
+            fd = os.open(child, _PATH, dir_fd=level.fd)
         except FileNotFoundError:  # removed meanwhile
             fd = None
+
+
+def _open_above(fd: int, above: _Level) -> int:
+    """Return the folder above `fd`, which must be the one that was come from: a moved one could lead anywhere."""
+    found = os.open("..", _PATH | os.O_DIRECTORY, dir_fd=fd)
+    if _identity(found) != above.identity:
+        os.close(found)
+        raise SandboxError(f"{above.name} was moved while it was copied")
+    return found
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
 
 
 def _add(archive: tarfile.TarFile, fd: int, name: str, kernel: set[int]) -> Iterator[str] | None:
@@ -149,141 +149,48 @@ def _add(archive: tarfile.TarFile, fd: int, name: str, kernel: set[int]) -> Iter
         info.type = tarfile.FIFOTYPE
         archive.addfile(info)
     elif stat.S_ISREG(status.st_mode):
-        info.size = status.st_size
         with open(f"/proc/self/fd/{fd}", "rb", buffering=0) as file:
-            archive.addfile(info, _Filled(file))
+            _add_file(archive, info, file, status.st_size, status.st_blocks * 512)
     return None
 
 
-class _Filled:
-    """A file that never ends: zeros follow."""
+def _add_file(archive: tarfile.TarFile, info: tarfile.TarInfo, file: IO[bytes], size: int, allocated: int) -> None:
+    extents: tuple[Extent, ...] = ((0, size),)
+    head = b""
+    if allocated < size:
+        extents = data_extents(file.fileno(), size)
+        head = format_map(extents, size)
+        info.pax_headers = {
+            "GNU.sparse.major": "1",
+            "GNU.sparse.minor": "0",
+            "GNU.sparse.name": info.name,
+            "GNU.sparse.realsize": str(size),
+        }
+        info.name = "GNUSparseFile.0/file"  # short and ASCII: a header "path" would hide the real name
+    info.size = len(head) + sum(length for _, length in extents)
+    archive.addfile(info, _Content(head, file, extents))
 
-    def __init__(self, file: IO[bytes]) -> None:
+
+class _Content:
+    """Some bytes, then the given parts of a file; what the file has no more is zeros."""
+
+    def __init__(self, head: bytes, file: IO[bytes], extents: tuple[Extent, ...]) -> None:
+        self._head = head
         self._file = file
+        self._extents = list(reversed(extents))
 
     def read(self, size: int = 0, /) -> bytes:
-        data = b""
-        while len(data) < size and (piece := self._file.read(min(size - len(data), _PIECE_BYTES))):
-            data += piece
-        return data.ljust(size, b"\0")
-
-
-def _parts(name: str) -> list[str]:
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise SandboxError(f"the archive names {name!r}, which leads out of it")
-    return parts
-
-
-def _open_target(
-    open_path: OpenPath, path: bytes, parts: list[str], is_directory: bool, foreign: bool
-) -> tuple[int, str]:
-    """Return the directory to make things in, and the name that the first one gets instead of its own ("": its own)."""
-    shown = os.fsdecode(path)
-    try:
-        fd = open_path(path)
-    except FileNotFoundError:
-        fd = -1
-    if fd >= 0:
-        if stat.S_ISDIR(os.fstat(fd).st_mode):
-            return fd, ""
-        os.close(fd)
-    plain = path.rstrip(b"/")
-    if foreign or (plain != path and not is_directory):
-        raise SandboxError(f"{shown} is no directory")
-    if fd >= 0 and is_directory:
-        raise SandboxError(f"{shown} is a file, and a directory cannot replace it")
-    folder, name = os.path.split(plain)
-    if not parts:  # the content of a directory becomes that of a new one
-        parent = open_path(folder or (b"/" if path.startswith(b"/") else b"."))
-        os.mkdir(name, 0o755, dir_fd=parent)
-        made = os.open(name, _DIRECTORY, dir_fd=parent)
-        os.close(parent)
-        return made, ""
-    return open_path(folder or (b"/" if path.startswith(b"/") else b".")), os.fsdecode(name)
-
-
-def _make(base: int, parts: list[str], member: tarfile.TarInfo, archive: tarfile.TarFile, how: Receiving) -> None:
-    if not parts or member.ischr() or member.isblk():
-        return
-    folder = _open_folder(base, parts[:-1])
-    name = parts[-1]
-    try:
-        if member.isdir():
-            fd = _open_or_make_folder(folder, name)
-        elif member.isfile():
-            _remove_file(folder, name)
-            fd = os.open(
-                name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder
-            )
-            _copy_content(archive, member, fd)
-        else:
-            _remove_file(folder, name)
-            _make_other(base, folder, name, member)
-            return
-        try:
-            _set_attributes(fd, member, how)
-        finally:
-            os.close(fd)
-    finally:
-        os.close(folder)
-
-
-def _make_other(base: int, folder: int, name: str, member: tarfile.TarInfo) -> None:
-    if member.issym():
-        os.symlink(member.linkname, name, dir_fd=folder)
-    elif member.isfifo():
-        os.mkfifo(name, stat.S_IMODE(member.mode) & 0o777, dir_fd=folder)
-    elif member.islnk():
-        *above, last = _parts(member.linkname) or [""]
-        source = _open_folder(base, above)
-        try:
-            os.link(last, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
-        finally:
-            os.close(source)
-
-
-def _open_folder(base: int, parts: list[str]) -> int:
-    fd = os.open(".", _DIRECTORY, dir_fd=base)
-    for part in parts:
-        try:
-            below = _open_or_make_folder(fd, part)
-        finally:
-            os.close(fd)
-        fd = below
-    return fd
-
-
-def _open_or_make_folder(folder: int, name: str) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o755, dir_fd=folder)
-    try:
-        return os.open(name, _DIRECTORY, dir_fd=folder)
-    except OSError as error:
-        raise SandboxError(f"{name} is in the way: it is no directory") from error
-
-
-def _remove_file(folder: int, name: str) -> None:
-    try:
-        os.unlink(name, dir_fd=folder)
-    except FileNotFoundError:
-        return
-    except (IsADirectoryError, PermissionError) as error:
-        raise SandboxError(f"{name} cannot be replaced: {error.strerror}") from error
-
-
-def _copy_content(archive: tarfile.TarFile, member: tarfile.TarInfo, fd: int) -> None:
-    source = archive.extractfile(member)
-    assert source is not None
-    while piece := source.read(_PIECE_BYTES):
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(fd, view) :]
-
-
-def _set_attributes(fd: int, member: tarfile.TarInfo, how: Receiving) -> None:
-    if how.owner:
-        os.fchown(fd, member.uid, member.gid)
-    os.fchmod(fd, member.mode & (0o7777 if how.special else 0o777))
-    moment = int(member.mtime * 1e9)
-    os.utime(fd, ns=(moment, moment))
+        data, self._head = self._head[:size], self._head[size:]
+        while len(data) < size and self._extents:
+            start, length = self._extents.pop()
+            piece = os.pread(self._file.fileno(), min(size - len(data), length, _PIECE_BYTES), start)
+            if piece:
+                data += piece
+                if length > len(piece):
+                    self._extents.append((start + len(piece), length - len(piece)))
+            else:
+                missing = min(size - len(data), length)
+                data += bytes(missing)
+                if length > missing:
+                    self._extents.append((start + missing, length - missing))
+        return data

@@ -5,13 +5,11 @@ Imported only for runs with a terminal. The caller's terminal is raw meanwhile a
 
 from __future__ import annotations
 
-import fcntl
 import os
-import termios
-import tty
-from typing import Any
 
-from envgit.exec.reactor import READABLE, WRITABLE, Reactor, write_all
+from envgit.exec.caller_terminal import make_raw, restore, set_window_size, window_size
+from envgit.exec.outlet import Outlet
+from envgit.exec.reactor import READABLE, WRITABLE, Reactor
 
 PIECE_BYTES = 65536
 MOST_UNSENT_BYTES = 1 << 20
@@ -26,45 +24,82 @@ class Console:
         self._reactor = reactor
         self._unsent = b""
         self._reads_input = True
-        self._saved = _make_raw()
-        os.set_blocking(master, False)
-        self.copy_size()
-        reactor.watch(master, READABLE, self._master_ready)
+        self._file_input = False
+        self._outlet = Outlet(1, reactor, self._watch_master)
+        self._saved = make_raw()
         try:
-            reactor.watch(0, READABLE, self._input_ready)
-        except PermissionError:  # a regular file: always ready, read it as the program takes it
-            self._unsent = _read_everything()
-            self._end_input()
+            self._begin()
+        except BaseException:
+            self._restore()
+            raise
+
+    def _begin(self) -> None:
+        os.set_blocking(self._master, False)
+        self.copy_size()
+        self._watch_master()
+        try:
+            self._reactor.watch(0, READABLE, self._input_ready)
+        except PermissionError:  # a regular file: always ready; the next piece when the program has taken the last
+            self._file_input = True
+            self._reactor.after(0.0, self._read_input)
 
     def copy_size(self) -> None:
         """Give the sandbox's terminal the size of the caller's."""
-        for fd in (0, 1, 2):
-            if os.isatty(fd):
-                fcntl.ioctl(self._master, termios.TIOCSWINSZ, fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
-                return
+        size = window_size()
+        if size is not None and self._master >= 0:
+            set_window_size(self._master, *size)
+
+    def asked_to_end(self) -> None:
+        """A signal asked the caller to end: output that nobody reads does not keep it when the program has ended."""
+        self._outlet.hurry()
 
     def close(self) -> None:
-        """Copy what the program wrote before it ended; restore the caller's terminal."""
-        while self._master >= 0 and (data := _read_waiting(self._master)):
-            write_all(1, data)
-        self._reactor.unwatch(0)
-        if self._master >= 0:
-            self._close_master()
+        """Copy what the program wrote before it ended, in the reactor; restore the caller's terminal."""
+        try:
+            self._reactor.unwatch(0)
+            if self._master >= 0:
+                self._reactor.unwatch(self._master)
+                left = MOST_UNSENT_BYTES  # what it left behind may hold the terminal open, and write on
+                while left > 0 and (data := _read_waiting(self._master)):
+                    self._outlet.put(data)
+                    left -= len(data)
+                self._close_master()
+            self._outlet.finish()
+            self._reactor.run(until=lambda: not self._outlet.unsent_bytes)
+        finally:
+            self._restore()
+
+    def _restore(self) -> None:
+        self._outlet.close()
         if self._saved is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
+            restore(self._saved)
             self._saved = None
+
+    def _watch_master(self) -> None:
+        if self._master < 0:
+            return
+        events = (0 if self._outlet.unsent_bytes else READABLE) | (WRITABLE if self._unsent else 0)
+        if events:
+            self._reactor.watch(self._master, events, self._master_ready)
+        else:  # watching for nothing reports a hang-up again and again
+            self._reactor.unwatch(self._master)
 
     def _master_ready(self, events: int) -> None:
         if events & WRITABLE:
             self._send()
         if events & ~WRITABLE and self._master >= 0:
-            data = _read_waiting(self._master)
-            if data:
-                write_all(1, data)
+            if self._outlet.unsent_bytes:  # it hung up: nobody takes input; its last output is read when there is room
+                self._unsent = b""
+            elif data := _read_waiting(self._master):
+                self._outlet.put(data)
             elif data is not None:
                 self._close_master()
+            self._watch_master()
 
     def _input_ready(self, events: int) -> None:
+        self._read_input()
+
+    def _read_input(self) -> None:
         try:
             data = os.read(0, PIECE_BYTES)
         except OSError:
@@ -79,9 +114,9 @@ class Console:
 
     def _end_input(self) -> None:
         self._reactor.unwatch(0)
+        self._file_input = False
         if not os.isatty(0):
             self._unsent += b"\x04"
-        self._send()
 
     def _send(self) -> None:
         """Write what the terminal takes; never wait: the program may be waiting for its output to be read."""
@@ -94,8 +129,10 @@ class Console:
             pass
         except OSError:
             self._unsent = b""
-        self._reactor.watch(self._master, READABLE | (WRITABLE if self._unsent else 0), self._master_ready)
-        if not self._reads_input and len(self._unsent) < MOST_UNSENT_BYTES:
+        self._watch_master()
+        if self._file_input and not self._unsent:
+            self._reactor.after(0.0, self._read_input)
+        elif not self._reads_input and len(self._unsent) < MOST_UNSENT_BYTES:
             self._reads_input = True
             self._reactor.watch(0, READABLE, self._input_ready)
 
@@ -103,14 +140,6 @@ class Console:
         self._reactor.unwatch(self._master)
         os.close(self._master)
         self._master = -1
-
-
-def _make_raw() -> list[Any] | None:
-    if not os.isatty(0):
-        return None
-    saved: list[Any] = termios.tcgetattr(0)
-    tty.setraw(0, termios.TCSADRAIN)
-    return saved
 
 
 def _read_waiting(master: int) -> bytes | None:
@@ -121,10 +150,3 @@ def _read_waiting(master: int) -> bytes | None:
         return None
     except OSError:
         return b""
-
-
-def _read_everything() -> bytes:
-    pieces = []
-    while piece := os.read(0, PIECE_BYTES):
-        pieces.append(piece)
-    return b"".join(pieces)

@@ -24,6 +24,10 @@ def resolve_identity(user: bytes, passwd: bytes, group: bytes) -> Identity:
     Supplementary groups are those that list the user's name, unless a group is given explicitly (as docker does).
     """
     name, colon, group_name = user.partition(b":")
+    if colon and not group_name:
+        raise SandboxError(
+            f"the user {os.fsdecode(user)!r} has no group after the colon", hint="-u USER or -u USER:GROUP"
+        )
     record = _find(passwd, name or b"0", 7)
     if record is not None:
         uid, gid = _number(record[2]), _number(record[3])
@@ -40,7 +44,10 @@ def resolve_identity(user: bytes, passwd: bytes, group: bytes) -> Identity:
         elif _is_number(group_name):
             gid = _number(group_name)
         else:
-            raise SandboxError(f"no group {os.fsdecode(group_name)!r} in /etc/group of the environment")
+            raise SandboxError(
+                f"no group {os.fsdecode(group_name)!r} in /etc/group of the environment",
+                hint=f"use a number: -u {os.fsdecode(name) or 0}:GID",
+            )
         return Identity(uid, gid, (), home)
     groups = {gid}
     if login:

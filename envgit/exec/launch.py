@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from envgit.errors import HostUnsupported, ProgramNotExecutable, ProgramNotFound, SandboxError
@@ -76,7 +76,7 @@ class Launch:
             while piece := os.read(self.failure, 4096):
                 report += piece
             if report:
-                raise _parse_failure(report)
+                raise parse_failure(report)
             handed = self._handoff.receive()
             created = read_created(handed.get(CREATED, -1))
             return Sandbox(self.pid, self.start_time, handed.get(TERMINAL, -1), handed.get(ROUTE_SOCKET, -1), created)
@@ -116,16 +116,19 @@ def launch(
     sources = _open_sources(spec, warn)
     inherited = tuple(fd for source in sources.values() for fd in (source.mount, source.marker) if fd >= 0)
     pipes: list[int] = []
-    handoff = Handoff()
+    handoff: Handoff | None = None
     child_side: list[int] = list(inherited)
     try:
+        handoff = Handoff()
         operations = plan_mounts(spec, base, sources)
         if operations:
             operations.append(ReportCreated(handoff.send))
         go_read, go_write = os.pipe()
+        pipes.append(go_write)
+        child_side.append(go_read)
         failure_read, failure_write = os.pipe()
-        pipes = [go_write, failure_read]
-        child_side += [go_read, failure_write]
+        pipes.append(failure_read)
+        child_side.append(failure_write)
         network = plan_network(spec, handoff)
         plan = ChildPlan(spec, operations, network, go_read, failure_write, handoff, inherited, stdio, outlives, gate)
         pid = _clone(spec, plan, base)
@@ -134,13 +137,14 @@ def launch(
             if not isinstance(spec.root, (LiveRoot, Inside)):
                 write_maps(pid, spec.idmap)
             if sources and spec.idmap.kind == "range" and not spec.volume_ids_as_on_disk:
-                _map_volume_ids(pid, spec, sources, warn)
+                map_volume_ids(pid, spec, {number: source.mount for number, source in sources.items()}, warn)
             return Launch(pid, go_write, failure_read, handoff)
         except BaseException:
             end(pid)
             raise
     except BaseException:
-        handoff.close()
+        if handoff is not None:
+            handoff.close()
         for fd in pipes:
             os.close(fd)
         raise
@@ -216,26 +220,44 @@ def _clone_joined(root: LiveRoot | Inside, plan: ChildPlan, join: int, flags: in
     process is a child of the monitor. It is not dumpable and holds nothing but the pipes while it is in there.
     """
     target = _open_process(root)
-    answer_read, answer_write = os.pipe()
-    helper = linux.clone_process(0)
-    if helper == 0:
-        try:
-            linux.prctl(linux.PR_SET_DUMPABLE, 0)
-            keep = (0, 1, 2, *plan.stdio, plan.go, plan.failure, plan.handoff.child_end, answer_write, target, *plan.keep)
-            close_all_but(keep)
-            if isinstance(root, LiveRoot):
-                plan, flags = _open_network(target, plan, flags)
-                join &= ~linux.CLONE_NEWUSER
-            linux.setns(target, join)
-            linux.prctl(linux.PR_SET_DUMPABLE, 0)
-            os.close(target)
-            _clone_and_report(answer_write, plan, flags)
-        finally:
-            os._exit(125)
-    os.close(answer_write)
-    os.close(target)
-    answer = os.read(answer_read, 32)
-    os.close(answer_read)
+    answer_read = answer_write = -1
+    try:
+        answer_read, answer_write = os.pipe()
+        helper = linux.clone_process(0)
+        if helper == 0:
+            try:
+                linux.prctl(linux.PR_SET_DUMPABLE, 0)
+                keep = (
+                    0,
+                    1,
+                    2,
+                    *plan.stdio,
+                    plan.go,
+                    plan.failure,
+                    plan.handoff.child_end,
+                    answer_write,
+                    target,
+                    *plan.keep,
+                )
+                close_all_but(keep)
+                if isinstance(root, LiveRoot):
+                    plan, flags = _open_network(target, plan, flags)
+                    join &= ~linux.CLONE_NEWUSER
+                linux.setns(target, join)
+                linux.prctl(linux.PR_SET_DUMPABLE, 0)
+                os.close(target)
+                _clone_and_report(answer_write, plan, flags)
+            finally:
+                os._exit(125)
+        os.close(answer_write)
+        answer_write = -1
+        answer = os.read(answer_read, 32)
+    except OSError as error:
+        raise SandboxError(f"cannot join the running sandbox: {error.strerror}") from error
+    finally:
+        for fd in (target, answer_read, answer_write):
+            if fd >= 0:
+                os.close(fd)
     wait_status(helper)
     if not answer:
         raise SandboxError("cannot join the running sandbox: it ended or belongs to somebody else")
@@ -306,20 +328,21 @@ def _open_sources(spec: SandboxSpec, warn: Warn) -> dict[int, Source]:
     return open_sources(spec.mounts, spec.forbidden_sources, by_root=spec.idmap.kind == "range", warn=warn)
 
 
-def _map_volume_ids(pid: int, spec: SandboxSpec, sources: dict[int, Source], warn: Warn) -> None:
+def map_volume_ids(pid: int, spec: SandboxSpec, mounts: Mapping[int, int], warn: Warn) -> None:
     """Let host id N show as inside id N on folders of the host (idmapped mounts); without it they belong to nobody inside.
 
-    Named volumes hold the sandbox's own ids on disk and need nothing.
+    `mounts`: the detached mount of each number of `spec.mounts`; `pid` is in the user namespace. Named volumes hold the
+    sandbox's own ids on disk and need nothing.
     """
     namespace = -1
     try:
-        for number, source in sources.items():
+        for number, mount in mounts.items():
             if spec.mounts[number].kind != "bind":
                 continue
             if namespace < 0:
                 namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                linux.mount_setattr(source.mount, linux.AT_RECURSIVE, linux.MOUNT_ATTR_IDMAP, 0, namespace)
+                linux.mount_setattr(mount, linux.AT_RECURSIVE, linux.MOUNT_ATTR_IDMAP, 0, namespace)
             except OSError as error:
                 name = os.fsdecode(spec.mounts[number].source)
                 warn(f"files of volume {name} belong to nobody inside: {error.strerror}")
@@ -328,7 +351,8 @@ def _map_volume_ids(pid: int, spec: SandboxSpec, sources: dict[int, Source], war
             os.close(namespace)
 
 
-def _parse_failure(report: bytes) -> SandboxError:
+def parse_failure(report: bytes) -> SandboxError:
+    """Return the error that a child wrote with child.report_failure()."""
     code, _, rest = report.decode("utf-8", "surrogateescape").partition("\0")
     message, _, hint = rest.partition("\0")
     return _ERRORS.get(code, SandboxError)(message, hint=hint or None)

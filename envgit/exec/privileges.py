@@ -54,7 +54,7 @@ def drop_privileges(identity: Identity, capabilities: int, groups_allowed: bool,
             raise
         raise SandboxError(
             f"user {identity.uid}:{identity.gid} is not in this sandbox's id map",
-            hint="only root can be had without subordinate ids: see `envgit doctor`",
+            hint="the map is in /proc/self/uid_map inside; `envgit doctor` says how many ids there are, and how to have more",
         ) from error
     kept = capabilities if identity.uid == 0 else 0
     linux.capset(kept, kept, 0)

@@ -12,12 +12,13 @@ import tempfile
 from collections.abc import Callable
 from typing import NamedTuple
 
-from envgit.errors import SandboxError
+from envgit.errors import HostUnsupported, SandboxError
 from envgit.exec import linux
 from envgit.exec.idmap import choose_idmap, disk_ids, find_helper, wait_status, write_maps
 from envgit.exec.mount.place import Place, new_filesystem
 from envgit.exec.mount.resolve import open_inside
 from envgit.exec.mount.rootfs import MountOverlay
+from envgit.exec.network.carrier import FOLDERS, choose
 from envgit.exec.privileges import become_namespace_root
 from envgit.model import IdMap
 
@@ -39,7 +40,7 @@ def probe_host() -> tuple[Finding, ...]:
     findings = [_probe_kernel(), namespace, _probe_ids()]
     if namespace.ok:
         findings += [_probe_namespaces(), _probe_mapping(), _probe_overlay(), _probe_proc()]
-    return (*findings, _probe_openat2(), _probe_groups())
+    return (*findings, _probe_openat2(), _probe_groups(), probe_network())
 
 
 def _probe_kernel() -> Finding:
@@ -141,6 +142,15 @@ def _probe_groups() -> Finding:
     from envgit.exec.cgroups.diagnosis import diagnose_limits
 
     return Finding("limits", *diagnose_limits(), required=False)
+
+
+def probe_network(folders: tuple[bytes, ...] = FOLDERS) -> Finding:
+    """Say what carries a private network; `folders` are searched for programs."""
+    try:
+        helpers = choose(as_root=os.geteuid() == 0, folders=folders)
+    except HostUnsupported as error:
+        return Finding("network", False, f"{error.message}: sandboxes have none of their own", error.hint or "", False)
+    return Finding("network", True, f"private, by {', '.join(helper.kind for helper in helpers)}", required=False)
 
 
 def _attempt(

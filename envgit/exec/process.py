@@ -11,6 +11,12 @@ FORWARDED = (
 )  # fmt: skip
 """What a monitor passes on to the program."""
 
+ENDING = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM))
+"""Those of them that ask for an end."""
+
+PYTHON_IGNORES = (signal.SIGPIPE, signal.SIGXFSZ)
+"""What the interpreter ignores, and no program that it starts should."""
+
 _HARMLESS_BY_DEFAULT = frozenset(
     (signal.SIGCONT, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 )  # fmt: skip

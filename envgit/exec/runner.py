@@ -13,7 +13,7 @@ from collections.abc import Callable
 from envgit.exec import linux
 from envgit.exec.launch import Sandbox, launch
 from envgit.exec.mount.plan import layers_base, plan_mounts
-from envgit.exec.process import FORWARDED, deliver, end, exit_status
+from envgit.exec.process import ENDING, FORWARDED, deliver, end, exit_status
 from envgit.exec.reactor import READABLE, Reactor
 from envgit.exec.spec import SandboxSpec
 from envgit.light_typing import TYPE_CHECKING
@@ -83,21 +83,19 @@ def run(
             start.abort()
             raise
         sandbox = start.confirm()
-        attended = False
+        owned = {fd for fd in (sandbox.terminal, sandbox.route) if fd >= 0}  # until somebody takes them over
         try:
             if on_created is not None and sandbox.created:
                 on_created(sandbox.created)
             if on_started is not None:
                 on_started(sandbox.pid, sandbox.start_time)
-            attended = True
-            status = _attend(sandbox, companions or Companions(), {int(number) for number in watched})
+            status = _attend(sandbox, companions, {int(number) for number in watched}, owned)
         except BaseException:
             end(sandbox.pid)
-            if not attended:  # nobody has taken its descriptors over
-                for fd in (sandbox.terminal, sandbox.route):
-                    if fd >= 0:
-                        os.close(fd)
             raise
+        finally:
+            for fd in owned:
+                os.close(fd)
         if companions is not None:
             companions.ended(status)
         return status
@@ -126,7 +124,7 @@ class Ending:
 
         def ended(events: int) -> None:
             reactor.unwatch(self._pidfd)
-            os.close(self._pidfd)
+            self.close()
             status = exit_status(os.waitpid(self.pid, 0)[1])
             self.status = 128 + self._killed_by if self._killed_by else status
             then()
@@ -137,7 +135,13 @@ class Ending:
         """End it now and wait; for a monitor that gives up."""
         if self.status is None:
             end(self.pid)
+            self.close()
+
+    def close(self) -> None:
+        """Close the pidfd; may be called twice."""
+        if self._pidfd >= 0:
             os.close(self._pidfd)
+            self._pidfd = -1
 
     def deliver(self, number: int) -> None:
         """Pass a signal on; when that ends PID 1 because the kernel would have ignored it, the status says which signal."""
@@ -145,19 +149,26 @@ class Ending:
             self._killed_by = number
 
 
-def _attend(sandbox: Sandbox, companions: Companions, watched: set[int]) -> int:
-    """Look after a running sandbox until its program ends; return its status."""
-    reactor = Reactor()
-    signals = linux.signalfd(watched)
-    ending = Ending(sandbox.pid)
+def _attend(sandbox: Sandbox, companions: Companions | None, watched: set[int], owned: set[int]) -> int:
+    """Look after a running sandbox until its program ends; return its status. What is taken over leaves `owned`."""
+    ending: Ending | None = None
     console: Console | None = None
+    signals = -1
+    reactor = Reactor()
     try:
+        signals = linux.signalfd(watched)
+        ending = watched_over = Ending(sandbox.pid)
         ending.watch(reactor)
-        companions.started(sandbox, reactor)
-        if sandbox.terminal >= 0 and not companions.takes_terminal:
+        if companions is not None:
+            owned.discard(sandbox.route)
+            if companions.takes_terminal:
+                owned.discard(sandbox.terminal)
+            companions.started(sandbox, reactor)
+        if sandbox.terminal in owned:
             from envgit.exec.console import Console
 
             console = Console(sandbox.terminal, reactor)
+            owned.discard(sandbox.terminal)
 
         def signalled(events: int) -> None:
             try:
@@ -165,9 +176,11 @@ def _attend(sandbox: Sandbox, companions: Companions, watched: set[int]) -> int:
             except BlockingIOError:
                 return
             if number != signal.SIGWINCH:
-                ending.deliver(number)
+                watched_over.deliver(number)
             elif console is not None:
                 console.copy_size()
+            if console is not None and number in ENDING:
+                console.asked_to_end()
 
         reactor.watch(signals, READABLE, signalled)
         reactor.run(until=lambda: ending.status is not None)
@@ -176,5 +189,8 @@ def _attend(sandbox: Sandbox, companions: Companions, watched: set[int]) -> int:
     finally:
         if console is not None:
             console.close()
+        if ending is not None:
+            ending.close()
         reactor.close()
-        os.close(signals)
+        if signals >= 0:
+            os.close(signals)

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import struct
-import termios
-import tty
 from socket import socket
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from envgit.errors import Conflict, UsageError
 from envgit.exec import linux
-from envgit.exec.process import FORWARDED
-from envgit.exec.reactor import READABLE, WRITABLE, Reactor, write_all
+from envgit.exec.caller_terminal import make_raw, restore, window_size
+from envgit.exec.outlet import Outlet
+from envgit.exec.process import ENDING, FORWARDED
+from envgit.exec.reactor import READABLE, WRITABLE, Reactor
 from envgit.repo import Repository
 from envgit.sandbox.attachments import (
     ATTACH,
     END_OF_INPUT,
     ERROR,
     INPUT,
+    MOST_UNSENT_BYTES,
     OUTPUT,
     PACKET_BYTES,
     SIGNAL,
     SIZE,
     STATUS,
+    TOO_MANY,
     connect,
 )
 from envgit.sandbox.registry import find_sandbox, sandbox_folder
@@ -89,7 +89,7 @@ def attend(
     watched = {number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN}
     watched = (watched if pass_signals else set()) | {signal.SIGWINCH}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
-    saved = _make_raw() if terminal.raw and with_input else None
+    saved = make_raw() if terminal.raw and with_input else None
     session = _Session(connection, terminal, with_input, ends_input)
     signals = linux.signalfd({int(number) for number in watched})
     try:
@@ -97,7 +97,7 @@ def attend(
     finally:
         os.close(signals)
         if saved is not None:
-            termios.tcsetattr(0, termios.TCSADRAIN, saved)
+            restore(saved)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
@@ -110,7 +110,11 @@ class _Session:
         self._ending: Ending | None = None
         self._keys_seen = b""
         self._unsent: list[bytes] = []
+        self._from_terminal = os.isatty(0)
         self._reactor = Reactor()
+        self._outlets = {OUTPUT: self._outlet(1), ERROR: self._outlet(2)}
+        self._most_held_bytes = 0
+        """Output taken from the monitor that nobody reads; beyond, the monitor keeps it."""
         connection.setblocking(False)
 
     def run(self, signals: int) -> Ending:
@@ -123,14 +127,44 @@ class _Session:
             if self._with_input:
                 self._watch_input()
             reactor.run(until=lambda: self._ending is not None)
+            self._write_the_rest()
         finally:
+            for outlet in self._outlets.values():
+                outlet.close()
             reactor.close()
         assert self._ending is not None
         return self._ending
 
+    def _write_the_rest(self) -> None:
+        self._reactor.unwatch(self._connection.fileno())
+        self._reactor.unwatch(0)
+        for outlet in self._outlets.values():
+            if self._ending is not None and self._ending.detached:
+                outlet.hurry()
+            outlet.finish()
+        self._reactor.run(until=lambda: not self._held_bytes())
+
+    def _outlet(self, fd: int) -> Outlet:
+        return Outlet(fd, self._reactor, self._written)
+
+    def _held_bytes(self) -> int:
+        return sum(outlet.unsent_bytes for outlet in self._outlets.values())
+
+    def _written(self) -> None:
+        if not self._held_bytes():
+            self._most_held_bytes = 0
+        self._watch_connection()
+
     def _watch_connection(self) -> None:
-        events = READABLE | (WRITABLE if self._unsent else 0)
-        self._reactor.watch(self._connection.fileno(), events, self._connection_ready)
+        """Take output only while it is read; the monitor, and with `run` the program, waits as if it wrote to it itself."""
+        if self._ending is not None:
+            return
+        takes = self._held_bytes() <= self._most_held_bytes
+        events = (READABLE if takes else 0) | (WRITABLE if self._unsent else 0)
+        if events:
+            self._reactor.watch(self._connection.fileno(), events, self._connection_ready)
+        else:  # watching for nothing reports a hang-up again and again
+            self._reactor.unwatch(self._connection.fileno())
 
     def _watch_input(self) -> None:
         try:
@@ -146,7 +180,9 @@ class _Session:
             self._flush()
             if not self._unsent and self._with_input:
                 self._watch_input()
-        if events & ~WRITABLE:
+        elif self._unsent:  # it hung up
+            self._flush()
+        if events & ~WRITABLE and self._held_bytes() <= self._most_held_bytes:
             try:
                 packet = self._connection.recv(PACKET_BYTES + 1)
             except BlockingIOError:
@@ -154,10 +190,13 @@ class _Session:
             except OSError:
                 packet = b""
             kind, data = packet[:1], packet[1:]
-            if kind in (OUTPUT, ERROR):
-                write_all(1 if kind == OUTPUT else 2, data)
+            if kind in self._outlets:
+                self._outlets[kind].put(data)
+                self._watch_connection()
             elif kind == STATUS:
                 self._ending = Ending(data[0])
+            elif kind == TOO_MANY:
+                raise Conflict(data.decode("utf-8", "replace"), hint="envgit logs -f shows what it writes")
             elif not packet and self._ending is None:
                 self._ending = Ending(128 + signal.SIGKILL)
 
@@ -169,7 +208,9 @@ class _Session:
         if not data:
             self._reactor.unwatch(0)
             self._with_input = False
-            if self._ends_input:
+            if self._terminal.raw and self._from_terminal:  # raw, it has no end but that it is gone
+                self._ending = Ending(0, detached=True)
+            elif self._ends_input:
                 self._send(END_OF_INPUT)
             return
         passed = self._look_for_keys(data) if self._terminal.raw else data
@@ -195,17 +236,30 @@ class _Session:
             number = int.from_bytes(os.read(signals, _SIGNALFD_BYTES)[:4], "little")
         except BlockingIOError:
             return
-        if number != signal.SIGWINCH:
+        if number == signal.SIGWINCH:
+            if self._terminal.raw:
+                self._send_size()
+            return
+        if number == signal.SIGHUP:  # the caller's terminal went away: the sandbox goes on
+            self._ending = self._ending or Ending(0, detached=True)
+            return
+        if self._ending is None:
             self._send(SIGNAL + bytes([number]))
-        elif self._terminal.raw:
-            self._send_size()
+        if number in ENDING:
+            self._asked_to_end()
+
+    def _asked_to_end(self) -> None:
+        """Output that nobody reads must not hide the status that is behind it, nor keep this process when that came."""
+        for outlet in self._outlets.values():
+            outlet.hurry()
+        if self._held_bytes():
+            self._most_held_bytes = self._held_bytes() + MOST_UNSENT_BYTES
+            self._watch_connection()
 
     def _send_size(self) -> None:
-        for fd in (0, 1, 2):
-            if os.isatty(fd):
-                rows, columns, _, _ = struct.unpack("HHHH", fcntl.ioctl(fd, termios.TIOCGWINSZ, bytes(8)))
-                self._send(SIZE + rows.to_bytes(2, "big") + columns.to_bytes(2, "big"))
-                return
+        size = window_size()
+        if size is not None:
+            self._send(SIZE + size[0].to_bytes(2, "big") + size[1].to_bytes(2, "big"))
 
     def _send(self, packet: bytes) -> None:
         self._unsent.append(packet)
@@ -224,11 +278,3 @@ class _Session:
         except OSError:  # it ended: its last word is still to be read
             self._unsent.clear()
         self._watch_connection()
-
-
-def _make_raw() -> list[Any] | None:
-    if not os.isatty(0):
-        return None
-    saved: list[Any] = termios.tcgetattr(0)
-    tty.setraw(0, termios.TCSADRAIN)
-    return saved

@@ -2,8 +2,8 @@
 
 Packets (unix(7), SOCK_SEQPACKET) of one letter and data. From a client: first ATTACH or WATCH, then INPUT, END_OF_INPUT, SIZE
 (rows, columns as two bytes each), SIGNAL (number), STAY_ENDED (no restart any more). To a client: OUTPUT, ERROR; DONE or REFUSED
-(text) for each ATTACH, WATCH, SIGNAL, STAY_ENDED; and at the end of everything STATUS (one byte). The folder is closed
-to others, so whoever connects is the owner or root.
+(text) for each ATTACH, WATCH, SIGNAL, STAY_ENDED; TOO_MANY (text) for an ATTACH or WATCH that finds no place; and at the end
+of everything STATUS (one byte). The folder is closed to others, so whoever connects is the owner or root.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from envgit.store import storage
 
 ATTACH, WATCH = b"A", b"Q"
 INPUT, END_OF_INPUT, SIZE, SIGNAL, STAY_ENDED = b"I", b"E", b"W", b"K", b"S"
-OUTPUT, ERROR, STATUS, DONE, REFUSED = b"O", b"R", b"X", b"Y", b"N"
+OUTPUT, ERROR, STATUS, DONE, REFUSED, TOO_MANY = b"O", b"R", b"X", b"Y", b"N", b"F"
 
 PACKET_BYTES = 65536
 MOST_UNSENT_BYTES = 4 << 20
@@ -29,7 +29,13 @@ MOST_UNSENT_BYTES = 4 << 20
 MOST_HELD_BYTES = 1 << 20
 """The caller of `run` is not let go: when it is so far behind, the program's output is not read, as if it wrote to it itself."""
 
+MOST_CLIENTS = 64
+"""Attached or waiting at once: the descriptors of the monitor are for more than clients."""
+_MOST_CONNECTIONS = MOST_CLIENTS + 16
+"""The others have places of their own, so that `stop` gets in."""
+
 _LAST_WORD_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 
 
 class Attended(Protocol):
@@ -49,11 +55,13 @@ class Attended(Protocol):
 
 
 class _Client:
-    __slots__ = ("attached", "patient", "paused", "socket", "unsent", "unsent_bytes")
+    __slots__ = ("attached", "patient", "paused", "socket", "stays", "unsent", "unsent_bytes")
 
     def __init__(self, connection: socket) -> None:
         self.socket = connection
         self.attached = False
+        self.stays = False
+        """It is attached or waits for the end; others ask something and go."""
         self.paused = False
         self.patient = False
         """The program waits for it."""
@@ -83,14 +91,14 @@ class Attachments:
         """Take a connection over. `patient`: the program waits for it, and it gets everything."""
         connection.setblocking(False)
         client = self._clients[connection.fileno()] = _Client(connection)
-        client.attached = attached
+        client.attached = client.stays = attached
         client.patient = patient
         if self._reactor is not None:
             self._watch(client)
 
     def watch(self, reactor: Reactor) -> None:
         self._reactor = reactor
-        reactor.watch(self._listener.fileno(), READABLE, self._accept)
+        self._listen()
         for client in self._clients.values():
             self._watch(client)
 
@@ -113,7 +121,7 @@ class Attachments:
 
     def finish(self, status: int) -> None:
         """Send the status to everyone, waiting shortly for the slow, and close. Who connects now finds nobody."""
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # nothing comes any more, or no descriptor is left
             while True:
                 self.add(self._listener.accept()[0], attached=False)
         self._listener.close()
@@ -125,9 +133,22 @@ class Attachments:
             client.socket.close()
         self._clients.clear()
 
+    def _listen(self) -> None:
+        """Take connections while there are places; the others wait in the listener's queue."""
+        if self._reactor is not None and len(self._clients) < _MOST_CONNECTIONS:
+            self._reactor.watch(self._listener.fileno(), READABLE, self._accept)
+
     def _accept(self, events: int) -> None:
-        with suppress(BlockingIOError, ConnectionAbortedError):
+        try:
             self.add(self._listener.accept()[0], attached=False)
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:  # no descriptors or no memory: nothing that the program should die of
+            assert self._reactor is not None
+            self._reactor.unwatch(self._listener.fileno())
+            self._reactor.after(_RETRY_SECONDS, self._listen)
+        if len(self._clients) >= _MOST_CONNECTIONS and self._reactor is not None:
+            self._reactor.unwatch(self._listener.fileno())
 
     def _watch(self, client: _Client) -> None:
         if self._reactor is None:
@@ -153,6 +174,10 @@ class Attachments:
     def _handle(self, client: _Client, kind: bytes, data: bytes) -> None:
         attended = self._attended
         if kind in (ATTACH, WATCH):
+            if not client.stays and sum(each.stays for each in self._clients.values()) >= MOST_CLIENTS:
+                self._send(client, TOO_MANY + f"{MOST_CLIENTS} are attached to it already".encode())
+                return
+            client.stays = True
             client.attached = kind == ATTACH
             self._send(client, DONE)
         elif kind == INPUT:
@@ -198,6 +223,7 @@ class Attachments:
         self._clients.pop(client.socket.fileno(), None)
         client.unsent.clear()
         client.socket.close()
+        self._listen()
         if client.patient:
             self._attended.resume_output()
 

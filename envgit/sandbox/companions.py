@@ -14,6 +14,7 @@ from envgit.exec.spec import SandboxSpec
 from envgit.light_typing import TYPE_CHECKING
 from envgit.monitor import Monitor
 from envgit.sandbox.request import RunRequest
+from envgit.sandbox.state import is_alive
 
 if TYPE_CHECKING:
     from envgit.exec.cgroups.kind import Group
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from envgit.sandbox.networking import Way
 
 _FORWARDER_PAUSE_SECONDS = 0.2
+_FORWARDER_RETRY_SECONDS = 1.0
 _ENDING_SECONDS = 1.0
 
 
@@ -86,11 +88,16 @@ class RunCompanions(Companions):
 
     def started(self, sandbox: Sandbox, reactor: Reactor) -> None:
         self._sandbox, self._reactor = sandbox, reactor
-        if sandbox.route >= 0:
-            reactor.watch(sandbox.route, READABLE, lambda events: self._connect(sandbox, reactor))
-        if self.bounds:
-            self._forward(reactor)
-            self._announce_ports()
+        try:
+            if sandbox.route >= 0:
+                reactor.watch(sandbox.route, READABLE, lambda events: self._connect(sandbox, reactor))
+            if self.bounds:
+                self._forward(reactor)
+                self._announce_ports()
+        except BaseException:
+            if self.takes_terminal and sandbox.terminal >= 0:  # whoever would have taken it is not asked any more
+                os.close(sandbox.terminal)
+            raise
         self._beside.started(sandbox, reactor)
 
     def ended(self, status: int) -> None:
@@ -166,11 +173,20 @@ class RunCompanions(Companions):
         assert forwarder is not None
         watched = forwarder.fileno()
 
+        warned = False
+
         def restart() -> None:
+            nonlocal warned
             try:
                 forwarder.restart()
-            except SandboxError:
-                return  # the sandbox has ended as well
+            except (SandboxError, OSError) as error:
+                if self._sandbox is None or not is_alive(self._sandbox.pid, self._sandbox.start_time):
+                    return  # the sandbox has ended as well
+                if not warned:
+                    self._monitor.warn(f"published ports are not served, trying again: {error}")
+                warned = True
+                reactor.after(_FORWARDER_RETRY_SECONDS, restart)
+                return
             self._watch_forwarder(reactor)
 
         def ended(events: int) -> None:

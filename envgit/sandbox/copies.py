@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from envgit.errors import SandboxError, UsageError
 from envgit.exec import linux
-from envgit.exec.launch import Launch, launch
-from envgit.exec.process import FORWARDED, start_time
+from envgit.exec.launch import Launch, Sandbox, launch
+from envgit.exec.process import FORWARDED, end, start_time
 from envgit.exec.reactor import READABLE, Reactor
 from envgit.exec.runner import Ending
 from envgit.exec.spec import OverlayRoot
@@ -168,19 +168,28 @@ class _Herd:
         start = self._starting.pop(index)
         self._reactor.unwatch(start.failure)
         try:
-            sandbox = start.confirm()
+            self._attend(index, start.confirm())
+        except SandboxError as error:
+            if index in self._running:
+                self._running.pop(index).kill()
+            self._failed(index, error)
+        self._start_some()
+
+    def _attend(self, index: int, sandbox: Sandbox) -> None:
+        """Look after a copy that runs; whatever fails here, run() or _started() ends it."""
+        taken = False
+        try:
+            self._running[index] = ending = _watch_over(sandbox.pid)
             write_state(
                 self._repo,
                 SandboxState(self._ids[index], sandbox.pid, sandbox.start_time, "-", self._layers),
             )
-        except SandboxError as error:
-            self._failed(index, error)
-        else:
-            ending = Ending(sandbox.pid)
-            self._running[index] = ending
+            taken = True
             self._companions[index].started(sandbox, self._reactor)
             ending.watch(self._reactor, lambda: self._ended(index))
-        self._start_some()
+        finally:
+            if not taken and sandbox.route >= 0:
+                os.close(sandbox.route)
 
     def _ended(self, index: int) -> None:
         status = self._running.pop(index).status
@@ -213,3 +222,11 @@ class _Herd:
                 storage.unlink(self._repo.path("sandboxes", id, "state"), step="sandbox-state-remove")
             elif os.path.lexists(self._repo.path("sandboxes", id)):
                 remove_sandbox_folder(self._repo, id)
+
+
+def _watch_over(pid: int) -> Ending:
+    try:
+        return Ending(pid)
+    except OSError:
+        end(pid)
+        raise

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from functools import partial
 
 from envgit.errors import Conflict, SandboxError, UsageError
-from envgit.exec.archive import Receiving, open_host_path, receive_tree, send_tree
+from envgit.exec.archive import open_host_path, send_tree
 from envgit.exec.mount.resolve import open_inside
 from envgit.exec.root_process import mounted_root, run_on_root
+from envgit.exec.unpacking import Receiving, receive_tree
 from envgit.repo import Repository
 from envgit.sandbox.liveness import hold_sandbox
 from envgit.sandbox.registry import Found, find_sandbox

@@ -10,7 +10,7 @@ from envgit.errors import EnvgitError, UsageError
 from envgit.exec.cgroups.limits import make_limits
 from envgit.layers.plan_file import Plan
 from envgit.repo import Repository
-from envgit.sandbox.describing import choose_capabilities, inherited_variables
+from envgit.sandbox.describing import check_hostname, choose_capabilities, inherited_variables
 from envgit.sandbox.names import check_name, make_name
 from envgit.sandbox.record import Record
 from envgit.sandbox.registry import REF_PREFIX, check_name_free, names_locked, names_taken, write_record
@@ -35,6 +35,7 @@ def create_sandbox(repo: Repository, request: RunRequest) -> Record:
     else:
         oid, worktree = _worktree_base(repo), worktree_name(repo.branch_name())
     plan = ensure_plan(repo, oid)
+    request = _own_all_mounts(repo, request)
     caller = inherited_variables(repo)
     id = new_id()
     starting = lock_starts(repo)  # gc takes a reference without a record for what a killed command left
@@ -57,6 +58,15 @@ def create_sandbox(repo: Repository, request: RunRequest) -> Record:
     finally:
         os.close(starting)
     return record
+
+
+def _own_all_mounts(repo: Repository, request: RunRequest) -> RunRequest:
+    """Take the mounts of other sandboxes over, as they are now: later those may be gone, or others have their names."""
+    if not request.volumes_from:
+        return request
+    from envgit.sandbox.mounts import all_mounts
+
+    return request._replace(mounts=all_mounts(repo, request.mounts, request.volumes_from), volumes_from=())
 
 
 def _write(repo: Repository, record: Record) -> None:
@@ -85,6 +95,7 @@ def _check(request: RunRequest) -> None:
         )
     if request.stop_signal:
         parse_signal(request.stop_signal)
+    check_hostname(request.hostname or "")
     choose_capabilities(request.cap_add, request.cap_drop)
     make_limits(*request.limits)
 

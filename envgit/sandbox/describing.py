@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 
 from envgit.errors import UsageError
@@ -23,6 +24,9 @@ from envgit.repo import Repository
 from envgit.sandbox.networking import Way, choose_way, injected_files
 from envgit.sandbox.request import RunRequest
 
+_PROFILE_BYTES = 1 << 20
+_HOSTNAME_BYTES = 64
+"""The kernel's limit (uname(2))."""
 _INHERITED = ("TERM", "LANG", "TZ")
 _INHERITED_PREFIX = "LC_"
 _NEED_NEW_PRIVILEGES = frozenset(("sudo", "su", "doas", "pkexec", "runuser"))
@@ -39,7 +43,7 @@ class Described(NamedTuple):
 def describe(repo: Repository, request: RunRequest, plan: Plan, root: LiveRoot | OverlayRoot | Inside) -> Described:
     """Describe the sandbox: the environment's configuration below what was asked for."""
     capabilities = choose_capabilities(request.cap_add, request.cap_drop)
-    hostname = request.hostname or "envgit"
+    hostname = check_hostname(request.hostname or "envgit")
     way = Way("none") if isinstance(root, Inside) else choose_way(request, repo.monitor.warn)
     spec = SandboxSpec(
         argv=tuple(os.fsencode(word) for word in _words(request, plan)),
@@ -73,6 +77,16 @@ def choose_capabilities(add: tuple[str, ...], drop: tuple[str, ...]) -> tuple[st
     chosen = set() if "ALL" in dropped else set(DEFAULT_CAPABILITIES) - dropped
     chosen |= set(CAPABILITY_NUMBERS) - dropped if "ALL" in added else added
     return tuple(sorted(chosen, key=CAPABILITY_NUMBERS.__getitem__))
+
+
+def check_hostname(name: str) -> str:
+    """Return a name that the kernel takes. Raises UsageError."""
+    size = len(os.fsencode(name))
+    if size > _HOSTNAME_BYTES:
+        raise UsageError(
+            f"the hostname has {size} bytes, and a host can have {_HOSTNAME_BYTES}", hint="--hostname NAME"
+        )
+    return name
 
 
 def _capability(name: str) -> str:
@@ -116,8 +130,7 @@ def _system_call_filter(request: RunRequest, capabilities: tuple[str, ...], warn
     if not request.seccomp:
         return default_program(capabilities, request.nested_namespaces)
     try:
-        with open(request.seccomp, "rb") as file:
-            text = file.read()
+        text = _read_profile(request.seccomp)
     except OSError as error:
         raise UsageError(
             f"the seccomp profile {request.seccomp} cannot be read: {error.strerror}",
@@ -127,6 +140,18 @@ def _system_call_filter(request: RunRequest, capabilities: tuple[str, ...], warn
     for notice in compiled.notices:
         warn(notice)
     return compiled.program
+
+
+def _read_profile(path: str) -> bytes:
+    """Return the text of a profile. Raises OSError; UsageError for what is no file, without reading it, or too large."""
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO without a writer is not waited for
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UsageError(f"the seccomp profile {path} is no file", hint="--security-opt seccomp=FILE")
+        text = file.read(_PROFILE_BYTES + 1)
+    if len(text) > _PROFILE_BYTES:
+        raise UsageError(f"the seccomp profile {path} is larger than 1 MiB", hint="--security-opt seccomp=FILE")
+    return text
 
 
 def _with_limits(spec: SandboxSpec, request: RunRequest) -> SandboxSpec:

@@ -10,7 +10,7 @@ from envgit import errors
 from envgit.errors import Conflict, EnvgitError, SandboxError
 from envgit.exec.background import start_background
 from envgit.repo import Repository
-from envgit.sandbox.attaching import Terminal, attend
+from envgit.sandbox.attaching import Ending, Terminal, attend
 from envgit.sandbox.creating import create_sandbox
 from envgit.sandbox.liveness import become_monitor
 from envgit.sandbox.record import Record
@@ -39,8 +39,8 @@ def run_detached(repo: Repository, request: RunRequest) -> str:
     return record.id
 
 
-def run_named(repo: Repository, request: RunRequest) -> int:
-    """Start a recorded sandbox with the caller's standard streams attached, and return its exit status.
+def run_named(repo: Repository, request: RunRequest) -> Ending:
+    """Start a recorded sandbox with the caller's standard streams attached, and return its exit status, or that the caller left.
 
     It is a sandbox like those in the background: when this process dies, it goes on. Raises as run_detached().
     """
@@ -53,7 +53,7 @@ def run_named(repo: Repository, request: RunRequest) -> int:
         except BaseException:
             _abandon(repo, record)
             raise
-        return attend(ours, Terminal.of(request.terminal), with_input=request.interactive, ends_input=True).status
+        return attend(ours, Terminal.of(request.terminal), with_input=request.interactive, ends_input=True)
 
 
 def start_sandbox(repo: Repository, word: str) -> Found:
@@ -167,15 +167,21 @@ def _supervise(caller: Repository, record: Record, report: int, first: socket | 
         if first is not None:
             supervisor.attachments.add(first, attached=True, patient=True)
         supervisor.supervise()
-        if record.request.remove:
-            remove_held(repo, record.id)
-            remove_own_volumes(repo, record)
     except BaseException as error:
         known = error if isinstance(error, EnvgitError) else SandboxError(f"{type(error).__name__}: {error}")
         if supervisor is not None:
             supervisor.give_up(known.message)
         os.close(held)  # before anybody hears of it: they may remove or start it again
         reporter.failed(known)
+        if supervisor is not None:
+            supervisor.finish()
         return
-    os.close(held)
-    supervisor.finish()
+    try:
+        if record.request.remove:
+            remove_held(repo, record.id)
+            remove_own_volumes(repo, record)
+    except Exception as error:  # the program has ended as it has; what is left can be removed again
+        supervisor.note(f"it could not be removed: {error}")
+    finally:
+        os.close(held)
+        supervisor.finish()

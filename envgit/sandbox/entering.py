@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import NamedTuple
 
 from envgit.errors import Conflict, EnvgitError, SandboxError
@@ -14,7 +15,7 @@ from envgit.sandbox.describing import describe
 from envgit.sandbox.registry import Found, find_sandbox
 from envgit.stack import ensure_plan
 
-_LENGTH_BYTES = 4
+_STARTED = "started"
 
 
 class EnterRequest(NamedTuple):
@@ -51,14 +52,19 @@ def enter_detached(repo: Repository, word: str, request: EnterRequest) -> None:
     report_read, report_write = os.pipe()
 
     def attend() -> None:
+        is_started = False
+
         def started(pid: int, start_time: int) -> None:
-            os.close(report_write)
+            nonlocal is_started
+            is_started = True
+            _report(report_write, _STARTED)
 
         try:
             run(spec._replace(terminal=False), companions=companions, on_started=started)
-        except SandboxError as error:
-            text = "\0".join((str(error.exit_code), error.message, error.hint or ""))
-            os.write(report_write, text.encode("utf-8", "surrogateescape"))
+        except BaseException as error:
+            if not is_started:
+                known = error if isinstance(error, EnvgitError) else SandboxError(f"{type(error).__name__}: {error}")
+                _report(report_write, "\0".join((str(known.exit_code), known.message, known.hint or "")))
 
     try:
         start_background(attend, keep=(report_write,), folder=repo.project)
@@ -66,9 +72,19 @@ def enter_detached(repo: Repository, word: str, request: EnterRequest) -> None:
         os.close(report_write)
     with os.fdopen(report_read, "rb") as report:
         said = report.read().decode("utf-8", "surrogateescape")
-    if said:
-        status, message, hint = said.split("\0")
-        raise _with_status(SandboxError(message, hint=hint or None), int(status))
+    if said == _STARTED:
+        return
+    if not said:
+        raise SandboxError("the process in the background ended before the program ran", hint="envgit doctor")
+    status, message, hint = said.split("\0")
+    raise _with_status(SandboxError(message, hint=hint or None), int(status))
+
+
+def _report(fd: int, text: str) -> None:
+    """Say how the start went, once; a caller that was killed does not keep the program from running."""
+    with suppress(OSError):
+        os.write(fd, text.encode("utf-8", "surrogateescape"))
+    os.close(fd)
 
 
 class _Joined(Companions):

@@ -10,7 +10,7 @@ from envgit.exec.ports.publish import Bound, format_bounds
 from envgit.repo import Repository
 from envgit.sandbox.registry import Found, find_sandbox, list_sandboxes
 
-_STATUSES = ("created", "running", "restarting", "exited", "dead")
+_STATUSES = ("created", "running", "restarting", "exited", "dead", "damaged")
 _KEYS = "name=, id=, status=, label=, revision= or exited="
 
 

@@ -12,6 +12,7 @@ import struct
 import time
 
 from envgit.repo import Repository
+from envgit.store import storage
 
 _FLOCK = struct.Struct("hhqqi4x")
 """struct flock on 64-bit Linux: type, whence, start, length, pid."""
@@ -29,7 +30,7 @@ def hold_sandbox(repo: Repository, id: str) -> int | None:
 
     The process must open the file no second time meanwhile: closing any descriptor of it lets go.
     """
-    fd = _open(repo, id, os.O_CREAT)
+    fd = _open_to_hold(repo, id)
     if fd is not None and _take(fd, _WORK) and not _holder(fd, _MONITOR) and _is_there(repo, id, fd):
         return fd
     if fd is not None:
@@ -40,7 +41,7 @@ def hold_sandbox(repo: Repository, id: str) -> int | None:
 def become_monitor(repo: Repository, id: str) -> int | None:
     """Take the monitor's lock for this process, which ends soon after it closes the descriptor; None as hold_sandbox().
 
-    Who works on the sandbox shortly is waited for.
+    Who works on the sandbox shortly is waited for. Raises StorageError.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     while (fd := hold_sandbox(repo, id)) is None:
@@ -56,12 +57,18 @@ def become_monitor(repo: Repository, id: str) -> int | None:
 
 
 def monitor_pid(repo: Repository, id: str) -> int:
-    """Return the pid of the sandbox's monitor; 0 when there is none. Negative for one in another pid namespace."""
+    """Return the pid of the sandbox's monitor; 0 when there is none. Negative for one in another pid namespace.
+
+    Raises StorageError when that cannot be found out: a sandbox that runs must not be taken for a dead one.
+    """
     if _path(repo, id) in _own:
         return os.getpid()
-    fd = _open(repo, id, 0)
-    if fd is None:
+    try:
+        fd = os.open(_path(repo, id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)  # F_GETLK needs no right to write
+    except FileNotFoundError:
         return 0
+    except OSError as error:
+        storage.fail("open", _path(repo, id), error)
     try:
         return _holder(fd, _MONITOR)
     finally:
@@ -72,11 +79,14 @@ def _path(repo: Repository, id: str) -> str:
     return repo.path("sandboxes", id, "lock")
 
 
-def _open(repo: Repository, id: str, flags: int) -> int | None:
+def _open_to_hold(repo: Repository, id: str) -> int | None:
+    """Return the lock, made where it is missing; None when the sandbox is gone. Raises StorageError for all else."""
     try:
-        return os.open(_path(repo, id), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
-    except OSError:
+        return os.open(_path(repo, id), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        storage.fail("open", _path(repo, id), error)
 
 
 def _take(fd: int, byte: int) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from envgit.errors import Conflict, UnknownPath, UsageError
+from envgit.errors import Conflict, UnknownPath, UnknownVolume, UsageError
 from envgit.repo import Repository
 from envgit.sandbox.mount_syntax import check_name
 from envgit.sandbox.state import iter_states, lock_starts
@@ -131,17 +131,17 @@ def list_volumes(repo: Repository) -> tuple[Volume, ...]:
 
 
 def read_volume(repo: Repository, name: str) -> Volume:
-    """Return one volume; raises UnknownPath."""
+    """Return one volume; raises UnknownVolume."""
     for volume in list_volumes(repo):
         if volume.name == name:
             return volume
-    raise UnknownPath(f"there is no volume {name!r}", hint="envgit volume ls")
+    raise UnknownVolume(f"there is no volume {name!r}", hint="envgit volume ls")
 
 
 def remove_volumes(repo: Repository, names: Iterable[str]) -> tuple[Volume, ...]:
     """Remove volumes with everything in them: all or, when one is missing or in use, none.
 
-    Raises UnknownPath, or Conflict naming the sandboxes. No run starts while it looks; the content goes after that.
+    Raises UnknownVolume, or Conflict naming the sandboxes. No run starts while it looks; the content goes after that.
     """
     start = lock_starts(repo, exclusive=True)
     try:
@@ -157,8 +157,16 @@ def remove_volumes(repo: Repository, names: Iterable[str]) -> tuple[Volume, ...]
 
 def prune_volumes(repo: Repository, *, named: bool = False, dry_run: bool = False) -> tuple[Volume, ...]:
     """Remove the anonymous volumes that no sandbox uses or asks for; with `named` the named ones too."""
+    from envgit.sandbox.registry import find_damaged
+
     start = lock_starts(repo, exclusive=True)
     try:
+        damaged = find_damaged(repo)
+        if damaged:
+            raise Conflict(
+                f"the record of sandbox {damaged[0].id} is damaged: it may ask for volumes",
+                hint=f"remove it first: envgit rm -f {damaged[0].id}",
+            )
         doomed = tuple(
             volume
             for volume in list_volumes(repo)

@@ -40,7 +40,8 @@ def choose_way(request: RunRequest, warn: Callable[[str], None]) -> Way:
     except HostUnsupported as error:
         if request.network == "private" or publishes:
             raise
-        warn(f"{error.message}; this sandbox has none. {(error.hint or '').capitalize()}")
+        hint = error.hint or ""
+        warn(f"{error.message}; this sandbox has none. {hint[:1].upper()}{hint[1:]}")
         return Way("none")
     if helpers[0].kind == "veth":
         return Way("veth", helpers=helpers)

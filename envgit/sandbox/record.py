@@ -6,9 +6,22 @@ import json
 from typing import Any, NamedTuple
 
 from envgit.errors import CorruptObject
+from envgit.sandbox.checking import Check, check_fields, is_hexadecimal
 from envgit.sandbox.request import LimitsRequest, MountRequest, RunRequest
 
 RECORD_VERSION = 1
+
+
+_RECORD: dict[str, Check] = {
+    "request": lambda value: isinstance(value, RunRequest),
+    "oid": lambda value: is_hexadecimal(value, 40),
+}
+_REQUEST: dict[str, Check] = {
+    "mounts": lambda value: isinstance(value, tuple),
+    "limits": lambda value: isinstance(value, LimitsRequest),
+    "network": lambda value: value in (None, "private", "none", "host"),
+}
+_MOUNT: dict[str, Check] = {"kind": lambda value: value in ("bind", "tmpfs", "volume", "rev")}
 
 
 class Record(NamedTuple):
@@ -47,10 +60,13 @@ def parse_record(data: bytes, where: str) -> Record:
             raise ValueError
         fields["request"] = _parse_request(fields["request"])
         record = Record(**{name: _frozen(value) for name, value in fields.items()})
-        if not (isinstance(record.id, str) and isinstance(record.name, str) and isinstance(record.created_ns, int)):
-            raise ValueError
+        check_fields(record, Record, _RECORD)
+        check_fields(record.request, RunRequest, _REQUEST)
+        check_fields(record.request.limits, LimitsRequest)
+        for mount in record.request.mounts:
+            check_fields(mount, MountRequest, _MOUNT)
         return record
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise CorruptObject(f"{where} is no record of a sandbox", hint="envgit rm -f removes it, by its id") from None
 
 

@@ -19,6 +19,7 @@ from envgit.exec.process import start_time
 from envgit.repo import Repository
 from envgit.sandbox.liveness import hold_sandbox, monitor_pid
 from envgit.sandbox.record import Record, format_record, parse_record
+from envgit.sandbox.request import RunRequest
 from envgit.sandbox.status import Phase, Status, boot_id, read_status, write_status
 from envgit.store import storage
 
@@ -30,11 +31,15 @@ _KILLED_STATUS = 128 + signal.SIGKILL
 
 
 class Found(NamedTuple):
-    """A recorded sandbox. `monitor`: the pid of the process that supervises it, 0 for none."""
+    """A recorded sandbox. `monitor`: the pid of the process that supervises it, 0 for none.
+
+    `damage`: why the record cannot be read, else "". Then `record` is made up, with the id as the name.
+    """
 
     record: Record
     status: Status
     monitor: int
+    damage: str = ""
 
     @property
     def id(self) -> str:
@@ -47,6 +52,8 @@ class Found(NamedTuple):
     @property
     def phase(self) -> Phase:
         """What it does now: files of a killed monitor, or of a machine that went down, claim too much."""
+        if self.damage:
+            return "damaged"
         lost = not self.monitor and self.status.phase in ("running", "restarting")
         return "dead" if lost else self.status.phase
 
@@ -108,7 +115,7 @@ def recorded_ids(repo: Repository) -> list[str]:
         names = os.listdir(repo.path("sandboxes"))
     except FileNotFoundError:
         return []
-    return sorted(id for id in names if is_id(id) and os.path.exists(repo.path("sandboxes", id, "record.json")))
+    return sorted(id for id in names if is_id(id) and os.path.lexists(repo.path("sandboxes", id, "record.json")))
 
 
 def is_id(text: str) -> bool:
@@ -118,16 +125,57 @@ def is_id(text: str) -> bool:
 def read_record(repo: Repository, id: str) -> Record:
     """Raises CorruptObject, or FileNotFoundError when it was removed meanwhile."""
     path = repo.path("sandboxes", id, "record.json")
-    with open(path, "rb") as file:
-        record = parse_record(file.read(), path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, path) from error
+    except OSError as error:
+        hint = f"envgit rm -f {id} removes it"
+        raise CorruptObject(f"{path} cannot be read: {error.strerror}", hint=hint) from error
+    record = parse_record(data, path)
     if record.id != id:
         raise CorruptObject(f"{path} is the record of another sandbox", hint=f"envgit rm -f {id}")
     return record
 
 
 def list_sandboxes(repo: Repository) -> list[Found]:
-    """Return every recorded sandbox, oldest first; what a killed monitor left is finished first."""
-    return [found for record in iter_records(repo) if (found := look_at(repo, record)) is not None]
+    """Return every recorded sandbox, oldest first and damaged ones last; what a killed monitor left is finished first."""
+    sound: list[Found] = []
+    damaged: list[Found] = []
+    for record in iter_records(repo):
+        try:
+            found = look_at(repo, record)
+        except StorageError as error:  # its lock cannot be looked at
+            damaged.append(Found(record, Status(), 0, error.message))
+            continue
+        if found is not None:
+            sound.append(found)
+    return sound + damaged + find_damaged(repo)
+
+
+def find_damaged(repo: Repository) -> list[Found]:
+    """Return the sandboxes whose records cannot be read."""
+    damaged = []
+    for id in recorded_ids(repo):
+        try:
+            read_record(repo, id)
+        except FileNotFoundError:
+            continue
+        except CorruptObject as error:
+            try:
+                monitor = monitor_pid(repo, id)
+            except StorageError:
+                monitor = 0
+            made_up = Record(id, id, RunRequest(), "", "", 0, ())
+            damaged.append(Found(made_up, read_status(repo, id), monitor, error.message))
+    return damaged
+
+
+def find_damaged_one(repo: Repository, word: str) -> Found | None:
+    """Return the sandbox with a damaged record whose id is `word`, or alone begins so."""
+    matching = [found for found in find_damaged(repo) if word and found.id.startswith(word)]
+    return matching[0] if len(matching) == 1 else None
 
 
 def find_sandbox(repo: Repository, word: str) -> Found:
@@ -138,6 +186,8 @@ def find_sandbox(repo: Repository, word: str) -> Found:
     if len(matching) > 1:
         candidates = ", ".join(f"{record.id} ({record.name})" for record in matching)
         raise UnknownSandbox(f"{len(matching)} sandboxes have ids that begin with {word}", hint=f"one of: {candidates}")
+    if not matching and (damaged := find_damaged_one(repo, word)) is not None:
+        raise CorruptObject(f"{damaged.id} is damaged: {damaged.damage}", hint=f"envgit rm -f {damaged.id} removes it")
     found = look_at(repo, matching[0]) if matching else None
     if found is None:
         raise UnknownSandbox(f"there is no sandbox {word!r}", hint=_near(word, records))
@@ -165,13 +215,17 @@ def _is_over(found: Found) -> bool:
 
 def _finish_dead(repo: Repository, found: Found) -> Found:
     """Do what the killed monitor, and its killed guard, cannot do any more: end the program, say so in the status."""
-    held = hold_sandbox(repo, found.id)
+    try:
+        held = hold_sandbox(repo, found.id)
+    except StorageError:  # a read-only file system: it can be looked at
+        return found
     if held is None:  # another command does it, or starts it again
         return found._replace(status=read_status(repo, found.id), monitor=monitor_pid(repo, found.id))
     try:
         status = read_status(repo, found.id)
         if status.phase in ("running", "restarting"):
             kill_leftover(status)
+            remove_group(found.id, status)
             lost = "its monitor was killed" if status.boot == boot_id() else "the machine went down"
             status = status._replace(
                 phase="dead", pid=0, start_time=0, exit_code=_KILLED_STATUS, finished_ns=time.time_ns(), error=lost
@@ -197,6 +251,21 @@ def kill_leftover(status: Status) -> None:
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
     finally:
         os.close(fd)
+
+
+def remove_group(id: str, status: Status) -> None:
+    """Kill what is left in the control group of a sandbox without a monitor, and remove the group.
+
+    Only one that is named after the sandbox: a damaged status may name any other.
+    """
+    ours = tuple(line for line in status.group if f"envgit-{id}" in line.rpartition("/")[2] and ".." not in line)
+    if ours and status.boot == boot_id():
+        from envgit.exec.cgroups.group import find_group
+
+        with suppress(EnvgitError, OSError):
+            if (group := find_group(ours)) is not None:
+                group.kill()
+                group.remove()
 
 
 def _near(word: str, records: list[Record]) -> str:

@@ -9,7 +9,16 @@ from envgit.errors import Conflict, RefMoved, UnknownSandbox
 from envgit.repo import Repository
 from envgit.sandbox.liveness import hold_sandbox
 from envgit.sandbox.record import Record
-from envgit.sandbox.registry import REF_PREFIX, Found, find_sandbox, is_id, list_sandboxes
+from envgit.sandbox.registry import (
+    REF_PREFIX,
+    Found,
+    find_damaged_one,
+    find_sandbox,
+    is_id,
+    kill_leftover,
+    list_sandboxes,
+    remove_group,
+)
 from envgit.sandbox.running import remove_sandbox_folder
 from envgit.sandbox.stopping import kill_sandbox
 from envgit.store import storage
@@ -19,9 +28,13 @@ from envgit.store.refs import DELETION
 def remove_sandbox(repo: Repository, word: str, *, force: bool = False, with_volumes: bool = False) -> Found:
     """Remove a sandbox with its changes and its log. Raises UnknownSandbox; Conflict when it runs, unless `force` kills it.
 
+    With `force` and by its id, also one whose record is damaged.
     `with_volumes`: its anonymous volumes too, unless another sandbox has them.
     """
-    found = find_sandbox(repo, word)
+    damaged = find_damaged_one(repo, word) if force else None
+    found = damaged or find_sandbox(repo, word)
+    if damaged and not damaged.monitor:
+        _end_leftover(damaged)
     if found.monitor:
         if not force:
             raise Conflict(f"{found.name} is {found.phase}", hint=f"stop it first: envgit stop {found.name}; or: rm -f")
@@ -33,11 +46,19 @@ def remove_sandbox(repo: Repository, word: str, *, force: bool = False, with_vol
     return found
 
 
+def _end_leftover(found: Found) -> None:
+    kill_leftover(found.status)
+    remove_group(found.id, found.status)
+
+
 def prune_sandboxes(repo: Repository) -> tuple[Found, ...]:
-    """Remove every sandbox that does not run; return them. One that starts meanwhile is left."""
+    """Remove every sandbox that does not run; return them. One that starts meanwhile is left, and one that is damaged, with a
+    warning."""
     removed = []
     for found in list_sandboxes(repo):
-        if not found.monitor:
+        if found.damage:
+            repo.monitor.warn(f"{found.id} is damaged and was left: {found.damage}; envgit rm -f {found.id} removes it")
+        elif not found.monitor:
             with suppress(Conflict, UnknownSandbox):
                 remove_unused(repo, found.id)
                 removed.append(found)
@@ -59,7 +80,11 @@ def remove_unused(repo: Repository, id: str) -> None:
 
 def remove_held(repo: Repository, id: str) -> None:
     """Remove what is recorded of a sandbox whose lock this process holds."""
-    storage.unlink(repo.path("sandboxes", id, "record.json"), step="sandbox-remove")
+    record = repo.path("sandboxes", id, "record.json")
+    if os.path.isdir(record) and not os.path.islink(record):  # damaged
+        storage.rename(record, f"{record}.damaged", step="sandbox-remove")
+    else:
+        storage.unlink(record, step="sandbox-remove")
     forget_ref(repo, id)
     remove_sandbox_folder(repo, id)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from envgit.repo import Repository
+from envgit.sandbox.checking import Check, check_fields, is_number, is_text
 from envgit.store import storage
 
-Phase = Literal["created", "running", "restarting", "exited", "dead"]
-"""dead: its monitor was killed, or the machine went down."""
+Phase = Literal["created", "running", "restarting", "exited", "dead", "damaged"]
+"""dead: its monitor was killed, or the machine went down. damaged: its record cannot be read (never written down)."""
 
 NEVER = 0
+_MOST_PID = 1 << 22
 
 
 class Status(NamedTuple):
@@ -49,11 +51,30 @@ def read_status(repo: Repository, id: str) -> Status:
             fields = json.loads(file.read())
         fields["ports"] = tuple(tuple(port) for port in fields["ports"])
         status = Status(**{**fields, "group": tuple(fields["group"])})
-    except (OSError, ValueError, TypeError, KeyError):
+        check_fields(status, Status, _CHECKS)
+        return status
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return Status()
-    numbers = (status.pid, status.start_time, status.monitor, status.started_ns, status.finished_ns, status.exit_code)
-    known = status.phase in ("created", "running", "restarting", "exited", "dead")
-    return status if known and all(isinstance(number, int) for number in numbers) else Status()
+
+
+def _are_ports(value: Any) -> bool:
+    return all(
+        len(port) == 4 and is_text(port[0]) and is_text(port[3]) and all(_is_port(number) for number in port[1:3])
+        for port in value
+    )
+
+
+def _is_port(value: Any) -> bool:
+    return is_number(value) and value < 1 << 16
+
+
+_CHECKS: dict[str, Check] = {
+    "phase": lambda value: value in ("created", "running", "restarting", "exited", "dead"),
+    "pid": lambda value: is_number(value) and value <= _MOST_PID,
+    "monitor": lambda value: is_number(value) and value <= _MOST_PID,
+    "exit_code": lambda value: is_number(value) and value < 256,
+    "ports": _are_ports,
+}
 
 
 def boot_id() -> str:

@@ -18,6 +18,7 @@ from envgit.sandbox.attachments import (
     SIGNAL,
     STATUS,
     STAY_ENDED,
+    TOO_MANY,
     WATCH,
     connect,
 )
@@ -55,7 +56,7 @@ class Line:
                 return "its monitor does not answer"
             if answer[:1] == DONE:
                 return None
-            if answer[:1] == REFUSED:
+            if answer[:1] in (REFUSED, TOO_MANY):
                 return answer[1:].decode("utf-8", "replace")
         return None
 
@@ -127,8 +128,7 @@ def kill_sandbox(repo: Repository, found: Found) -> None:
         return
     monitor = monitor_pid(repo, found.id)
     if monitor > 0:
-        with suppress(ProcessLookupError):
-            os.kill(monitor, signal.SIGKILL)
+        _kill_monitor(repo, found, monitor)
     if not _wait_for_monitor(repo, found, _KILL_SECONDS):
         raise SandboxError(f"the monitor of {found.name} (pid {monitor}) does not end", hint=f"kill -9 {monitor}")
     look_at(repo, found.record)
@@ -163,8 +163,8 @@ def wait_for(repo: Repository, word: str) -> int:
         line = None
     if line is not None:
         try:
-            line.ask(WATCH, _FOREVER)
-            line.wait(None)
+            if line.ask(WATCH, _FOREVER) is None:
+                line.wait(None)
             if line.status is not None:
                 return line.status
         finally:
@@ -174,6 +174,21 @@ def wait_for(repo: Repository, word: str) -> int:
         return find_sandbox(repo, found.id).status.exit_code
     except EnvgitError:
         return read_status(repo, found.id).exit_code
+
+
+def _kill_monitor(repo: Repository, found: Found, pid: int) -> None:
+    """Kill the process that holds the monitor's lock, and no other that got its number meanwhile."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return
+    try:
+        # The pidfd came first: if the lock's holder has this number now, it is the pidfd's process, or that one is gone.
+        if monitor_pid(repo, found.id) == pid:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+    finally:
+        os.close(fd)
 
 
 def _wait_for_monitor(repo: Repository, found: Found, seconds: float) -> bool:

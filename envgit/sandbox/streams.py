@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import struct
-import termios
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from envgit.exec.caller_terminal import set_window_size
 from envgit.exec.reactor import READABLE, WRITABLE, Reactor
 from envgit.sandbox.attachments import ERROR, OUTPUT
 from envgit.sandbox.log_file import LogFile
@@ -141,7 +139,7 @@ class Streams:
         self._size = (rows, columns)
         if self._terminal and self._input >= 0:
             with suppress(OSError):
-                fcntl.ioctl(self._input, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+                set_window_size(self._input, rows, columns)
 
     def _ready(self, fd: int, events: int) -> None:
         if events & WRITABLE:

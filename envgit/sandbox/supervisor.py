@@ -18,7 +18,7 @@ from envgit.errors import EnvgitError, SandboxError, StorageError
 from envgit.exec import linux
 from envgit.exec.guard import start_guard
 from envgit.exec.launch import Sandbox
-from envgit.exec.process import FORWARDED
+from envgit.exec.process import ENDING, FORWARDED, end
 from envgit.exec.reactor import READABLE, Reactor
 from envgit.exec.runner import Companions
 from envgit.repo import Repository
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from envgit.exec.ports.publish import Bound
 
 PASSED_ON = frozenset((*FORWARDED, signal.SIGWINCH))
-_ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
 _SIGNALFD_BYTES = 128
 _RETRY_SECONDS = 1.0
 
@@ -107,6 +106,10 @@ class Supervisor(Companions):
                 error=reason,
             )
 
+    def note(self, reason: str) -> None:
+        """Note what went wrong after the program had ended."""
+        self._put(error=reason)
+
     def finish(self) -> None:
         """Tell everybody who waits; the last thing that is done."""
         self.attachments.finish(self._status.exit_code)
@@ -114,7 +117,11 @@ class Supervisor(Companions):
     # the runner's calls
 
     def created(self, pid: int) -> None:
-        self._set_guard(pid)
+        self._end_guard()  # of a start that failed and is tried again
+        try:
+            self._set_guard(pid)
+        except OSError as error:
+            raise SandboxError(f"its guard cannot be started: {error.strerror or error}") from error
 
     def furnished(self, ports: tuple[Bound, ...], group: Group | None) -> None:
         """What was made beside the sandbox, before it started."""
@@ -204,6 +211,9 @@ class Supervisor(Companions):
         self._sandbox = None
         self.attachments.unwatch()
         self._streams.drain()
+        self._end_guard()
+
+    def _end_guard(self) -> None:
         if self._guard:
             with suppress(ProcessLookupError):
                 os.kill(self._guard, signal.SIGKILL)
@@ -212,8 +222,13 @@ class Supervisor(Companions):
             self._guard = 0
 
     def _set_guard(self, pid: int) -> None:
-        self._guard = start_guard(pid)
-        self._guard_fd = os.pidfd_open(self._guard)
+        guard = start_guard(pid)
+        try:
+            self._guard_fd = os.pidfd_open(guard)
+        except OSError:
+            end(guard)
+            raise
+        self._guard = guard
 
     def _watch_guard(self, reactor: Reactor) -> None:
         """A guard that is killed is replaced."""
@@ -223,12 +238,22 @@ class Supervisor(Companions):
             os.close(self._guard_fd)
             os.waitpid(self._guard, 0)
             self._guard = 0
-            if self._sandbox is not None:
-                with suppress(ProcessLookupError):
-                    self._set_guard(self._sandbox.pid)
-                    self._watch_guard(reactor)
+            self._replace_guard(reactor)
 
         reactor.watch(self._guard_fd, READABLE, gone)
+
+    def _replace_guard(self, reactor: Reactor) -> None:
+        """Start another one, now or, when there is no place for a process or descriptor, later."""
+        if self._sandbox is None:
+            return
+        try:
+            self._set_guard(self._sandbox.pid)
+        except ProcessLookupError:
+            return
+        except OSError:
+            reactor.after(_RETRY_SECONDS, partial(self._replace_guard, reactor))
+            return
+        self._watch_guard(reactor)
 
     def _wait(self, seconds: float) -> None:
         """Wait between two starts, for clients and for a signal that ends this process, as at the end of the machine's day."""
@@ -237,12 +262,13 @@ class Supervisor(Companions):
         try:
 
             def signalled(events: int) -> None:
-                if int.from_bytes(os.read(signals, _SIGNALFD_BYTES)[:4], "little") in _ENDING:
+                if int.from_bytes(os.read(signals, _SIGNALFD_BYTES)[:4], "little") in ENDING:
                     self.stay_ended()
 
             reactor.watch(signals, READABLE, signalled)
             self.attachments.watch(reactor)
             self._woken = False
+            self._put_later(reactor)
             reactor.after(seconds, self._wake)
             reactor.run(until=lambda: self._woken)
         finally:
@@ -263,7 +289,7 @@ class Supervisor(Companions):
             self._unwritten = True
 
     def _put_later(self, reactor: Reactor) -> None:
-        """Try again now and then, while the program runs, to write a status that the disk refused."""
+        """Try again now and then to write a status that the disk refused."""
         if self._unwritten:
             self._put()
         if self._unwritten:

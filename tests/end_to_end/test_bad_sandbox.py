@@ -134,3 +134,5 @@ def test_a_host_without_network_helpers(lab: Lab) -> None:
     done = bare("run", "HEAD", "--", "echo", "fine")
     assert done.out == "fine\n" and "passt" in done.err
     assert bare("run", "--network", "none", "HEAD", "--", "echo", "fine").err == ""
+    bare.fails("run", "-p", "0:80", "HEAD", "--", "true", status=125, says="no private network", hint="passt")
+    assert "published" in lab("run", "-p", "0:80", "HEAD", "--", "true").err  # the control

@@ -62,3 +62,10 @@ def test_missing_newuidmap_names_the_package(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "geteuid", lambda: 1001)
     ids = next(finding for finding in probe_host() if finding.name == "ids")
     assert not ids.ok and not ids.required and "uidmap" in ids.fix
+
+
+def test_the_network_is_reported_with_what_helps(tmp_path: Path) -> None:
+    finding = probe.probe_network(folders=(os.fsencode(tmp_path),))
+    assert not finding.ok and not finding.required
+    assert "passt" in finding.fix
+    assert "network" in [each.name for each in probe_host()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import signal
 import subprocess
@@ -11,11 +12,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envgit.errors import ProgramNotExecutable, ProgramNotFound, SandboxError
-from envgit.exec import idmap, linux, process, program, runner
+from envgit.exec import child, idmap, linux, process, program, runner
+from envgit.exec.mount import system_mounts
 from envgit.exec.spec import LiveRoot, Mount, OverlayRoot, SandboxSpec
 
 from .conftest import own
@@ -85,6 +88,42 @@ def test_nothing_is_imported_between_clone_and_exec(
 
     monkeypatch.setattr(program, "execve", look)
     assert output(capfd, make_spec("true")) == "[]"
+    close = child.close_all_but
+
+    def import_late(keep: tuple[int, ...]) -> None:
+        importlib.import_module("mailcap")  # what nothing here needs
+        close(keep)
+
+    monkeypatch.setattr(child, "close_all_but", import_late)
+    assert "'mailcap'" in output(capfd, make_spec("true"))  # the control
+
+
+@pytest.mark.parametrize("masked", [b"/proc/keys", b"/sys/firmware"])
+def test_a_mask_that_fails_is_fatal(make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch, masked: bytes) -> None:
+    if not os.path.exists(masked):
+        pytest.skip("this kernel has nothing to mask there")
+    cover = system_mounts.Mask.execute
+    fail = False
+
+    def execute(mask: system_mounts.Mask, place: Any) -> None:
+        if fail and mask.path == masked:
+            raise OSError(errno.EPERM, "not permitted")
+        cover(mask, place)
+
+    monkeypatch.setattr(system_mounts.Mask, "execute", execute)
+    words = ("touch", "/ran")
+    started = make_spec(*words)
+    assert runner.run(started) == 0 and ran(started)  # the control: the mask works
+    fail = True
+    refused = make_spec(*words)
+    with pytest.raises(SandboxError, match=f"mask {os.fsdecode(masked)}"):
+        runner.run(refused)
+    assert not ran(refused)
+
+
+def ran(spec: SandboxSpec) -> bool:
+    assert isinstance(spec.root, OverlayRoot)
+    return os.path.exists(os.fsdecode(spec.root.upper) + "/ran")
 
 
 @pytest.mark.parametrize("missing", ["openat2", "lowerdir+", "mount_setattr", "keyctl"])

@@ -208,6 +208,15 @@ def test_a_folder_that_shows_the_hosts_proc_is_refused(make_spec: MakeSpec, host
             runner.run(make_spec("true", mounts=(bind(host / "proc"),)))
     finally:
         subprocess.run(["umount", host / "proc"], check=True)
+    for kind in ("proc", "devpts"):  # of namespaces of its own: what is in no folder of the kernel here
+        own = ("unshare", "--pid", "--fork")
+        subprocess.run([*own, "mount", "-t", kind, kind, host / "proc"], check=True)
+        try:
+            for source, where in ((host / "proc", "lies in"), (host, "contains")):
+                with pytest.raises(SandboxError, match=f"refused: it {where} {kind} mounted on"):
+                    runner.run(make_spec("true", mounts=(bind(source),)))
+        finally:
+            subprocess.run(["umount", host / "proc"], check=True)
     assert runner.run(make_spec("true", mounts=(bind(host),))) == 0
 
 

@@ -18,6 +18,7 @@ import pytest
 from envgit.errors import UsageError
 from envgit.sandbox.attaching import parse_detach_keys
 from envgit.sandbox.attachments import ATTACH, connect
+from tests.lab import command_environment, command_words
 
 from .conftest import Sandboxes, wait_until
 
@@ -100,6 +101,7 @@ def test_a_terminal_is_left_and_taken_up_again(sandboxes: Sandboxes) -> None:
         first.type(b"stty size\n")
         first.wait_for(b"44 55")
         first.type(b"\x10\x11")
+        first.wait_for(b"detached: envgit attach one comes back to it")
         assert first.end() == 0
     assert sandboxes.state()["status"] == "running"
     with screen(sandboxes, "attach", "one", rows=20, columns=70) as second:
@@ -121,7 +123,12 @@ def test_the_callers_terminal_is_restored(sandboxes: Sandboxes) -> None:
     wait_until(lambda: termios.tcgetattr(slave) != before)
     os.write(master, b"\x10\x11")
     assert process.wait(timeout=60) == 0
-    assert b"detached: envgit attach one comes back to it" in os.read(master, 65536)
+    said = b""
+    deadline = time.monotonic() + 20
+    while b"detached: envgit attach one comes back to it" not in said:
+        assert time.monotonic() < deadline, said
+        if select.select([master], [], [], 0.1)[0]:
+            said += os.read(master, 65536)
     assert termios.tcgetattr(slave) == before
     os.close(master)
     os.close(slave)
@@ -208,3 +215,23 @@ def test_a_long_path_has_a_socket_too(sandboxes: Sandboxes) -> None:
         moved.lab("rm", "one")
     finally:
         os.rename(deep / ".envgit", lab.git_dir)
+
+
+@pytest.mark.parametrize("words", [("run", "-it", "--name", "two"), ("run", "--name", "two"), ("attach", "one")])
+def test_a_terminal_that_goes_away_takes_no_sandbox_along(sandboxes: Sandboxes, words: tuple[str, ...]) -> None:
+    """An ssh connection that drops must not end the database that somebody looked at."""
+    sandboxes.run("sleep", "1000", options=("-i",))
+    tail = ("--network", "none", "main", "--", "sleep", "1000") if words[0] == "run" else ()
+    name = words[-1]
+    pid, master = pty.fork()
+    if pid == 0:
+        os.chdir(sandboxes.lab.path)
+        os.execvpe(command_words()[0], [*command_words(), *words, *tail], command_environment({}))
+    wait_until(lambda: name in sandboxes.lab("ps", "--json").out)
+    time.sleep(0.5)
+    os.close(master)
+    os.waitpid(pid, 0)
+    time.sleep(0.3)
+    found = {each["name"]: each["status"] for each in sandboxes.lab("ps", "-a", "--json").json()["sandboxes"]}
+    assert found[name] == "running"
+    sandboxes.lab("rm", "-f", name)

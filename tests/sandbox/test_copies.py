@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -88,15 +89,24 @@ def test_what_copies_cannot_have(lab: Lab, words: tuple[str, ...], says: str) ->
     lab.fails("run", *words, "--", "true", status=125, says=says, hint="")
 
 
+def pids_of_copies(monitor: int, states: Path) -> list[int]:
+    """Return the first processes that are recorded; one more state is the monitor's own and keeps the layers."""
+    pids = []
+    for path in states.glob("*/state"):
+        with suppress(FileNotFoundError):
+            pids.append(int(path.read_text().split()[1]))
+    return [pid for pid in pids if pid != monitor]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_all_copies(lab: Lab, number: signal.Signals) -> None:
     lab("run", "HEAD", "--", "true")
     running = lab.start("run", "-n", "20", "HEAD", "--", "sleep", "60", start_new_session=True)
     states = lab.git_dir / "sandboxes"
     deadline = time.monotonic() + 20
-    while len(list(states.glob("*/state"))) < 20 and time.monotonic() < deadline:
+    while len(pids_of_copies(running.pid, states)) < 20 and time.monotonic() < deadline:
         time.sleep(0.02)
-    pids = [int(path.read_text().split()[1]) for path in states.glob("*/state")]
+    pids = pids_of_copies(running.pid, states)
     assert len(pids) == 20
     running.send_signal(number)
     assert running.wait(timeout=20) == 128 + number
@@ -108,9 +118,9 @@ def test_a_killed_monitor_takes_its_copies_along(lab: Lab) -> None:
     running = lab.start("run", "-n", "5", "HEAD", "--", "sleep", "60", start_new_session=True)
     states = lab.git_dir / "sandboxes"
     deadline = time.monotonic() + 20
-    while len(list(states.glob("*/state"))) < 5 and time.monotonic() < deadline:
+    while len(pids_of_copies(running.pid, states)) < 5 and time.monotonic() < deadline:
         time.sleep(0.02)
-    pids = [int(path.read_text().split()[1]) for path in states.glob("*/state")]
+    pids = pids_of_copies(running.pid, states)
     running.kill()
     running.wait()
     deadline = time.monotonic() + 5

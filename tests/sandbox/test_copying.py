@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from envgit.errors import SandboxError
-from envgit.exec.archive import Receiving, open_host_path, receive_tree, send_tree
+from envgit.exec.archive import open_host_path, send_tree
+from envgit.exec.unpacking import Receiving, receive_tree
 
 from .conftest import Sandboxes, wait_until
 

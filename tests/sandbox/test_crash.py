@@ -183,7 +183,7 @@ def test_a_damaged_record_hides_no_other(sandboxes: Sandboxes) -> None:
     record = sandboxes.lab.git_dir / "sandboxes" / id / "record.json"
     text = record.read_text()
     record.write_text(text[:100])
-    assert sandboxes.names("-a") == ["one"]
+    assert sandboxes.names("-a") == [id, "one"]  # the damaged one by its id
     record.write_text(text)
 
 
@@ -240,7 +240,7 @@ def test_a_status_that_cannot_be_written_stops_nobody(sandboxes: Sandboxes) -> N
     path.unlink()
     (path / "in the way").mkdir(parents=True)
     waiting = sandboxes.lab.start("wait", "one", stdout=subprocess.PIPE)
-    time.sleep(0.5)
+    time.sleep(2.5)  # until it asks
     sandboxes.lab("stop", "one")
     assert waiting.communicate(timeout=60)[0] == b"6\n"
     (path / "in the way").rmdir()

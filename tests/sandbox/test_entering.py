@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 import re
 
+import pytest
+
+from envgit.errors import SandboxError
+from envgit.monitor import NullMonitor
+from envgit.repo import Repository
+from envgit.sandbox import entering
+
 from .conftest import Sandboxes, wait_until
 
 
@@ -36,3 +43,27 @@ def test_exec_runs_beside_the_program(sandboxes: Sandboxes) -> None:
     assert len(lab("top", "one").lines()) == 3
     lab("stop", "one")
     lab.fails("exec", "one", "true", status=125, says="is exited", hint="envgit start one")
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(24, "Too many open files"), MemoryError(), SandboxError("no program", hint="x")]
+)
+def test_a_failure_in_the_background_is_no_success(
+    sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    sandboxes.run("sleep", "1000")
+    repo = Repository.open_(str(sandboxes.lab.path), dict(os.environ), NullMonitor())
+    request = entering.EnterRequest(("touch", "/root/made"))
+
+    def fail(*arguments: object, **options: object) -> int:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(entering, "run", fail)
+        with pytest.raises(SandboxError, match="Too many open files|MemoryError|no program"):
+            entering.enter_detached(repo, "one", request)
+        patch.setattr(entering, "run", lambda *arguments, **options: os._exit(9))
+        with pytest.raises(SandboxError, match="ended before the program ran"):
+            entering.enter_detached(repo, "one", request)
+    entering.enter_detached(repo, "one", request)
+    wait_until((sandboxes.lab.git_dir / "sandboxes" / sandboxes.folders()[0] / "upper/root/made").exists)

@@ -42,6 +42,26 @@ REQUESTS = st.builds(
     remove=st.booleans(),
     stop_signal=WORDS,
     log_max_bytes=st.integers(0, 1 << 50),
+    log_max_files=st.integers(0, 9),
+    network_helper=WORDS,
+    hostname=st.none() | WORDS,
+    add_hosts=LISTS,
+    entrypoint=st.none() | WORDS,
+    limits=st.builds(
+        LimitsRequest,
+        memory=st.none() | WORDS,
+        ulimits=LISTS,
+        cpus=st.none(),
+        pids_limit=st.none(),
+        memory_swap=st.none(),
+        shm_size=st.none(),
+    ),
+    cap_add=LISTS,
+    cap_drop=LISTS,
+    seccomp=WORDS,
+    runtime=WORDS,
+    name=st.none() | WORDS,
+    restart=WORDS,
 )
 RECORDS = st.builds(
     Record,
@@ -62,14 +82,14 @@ def test_a_record_is_read_as_it_was_written(record: Record) -> None:
 
 
 def test_limits_are_kept() -> None:
-    values = {name: 7 for name in LimitsRequest._fields if name not in ("ulimits", "ulimit")}
+    values = {name: "7" for name in LimitsRequest._fields if name not in ("ulimits", "ulimit")}
     limits = LimitsRequest(**values)  # type: ignore[arg-type]
-    record = Record("0123456789ab", "x", RunRequest(limits=limits), "", "", 0, ())
+    record = Record("0123456789ab", "x", RunRequest(limits=limits), "0" * 40, "", 0, ())
     assert parse_record(format_record(record), "x").request.limits == limits
 
 
 def test_every_field_of_a_request_is_written() -> None:
-    written = json.loads(format_record(Record("0123456789ab", "x", RunRequest(), "", "", 0, ())))
+    written = json.loads(format_record(Record("0123456789ab", "x", RunRequest(), "0" * 40, "", 0, ())))
     assert set(written["request"]) == set(RunRequest._fields)
 
 

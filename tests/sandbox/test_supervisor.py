@@ -11,15 +11,17 @@ import pytest
 
 from envgit.errors import SandboxError
 from envgit.exec.background import start_background
+from envgit.exec.guard import start_guard
 from envgit.monitor import NullMonitor
 from envgit.repo import Repository
-from envgit.sandbox import detached, running, supervisor
+from envgit.sandbox import detached, running, stopping, supervisor
 from envgit.sandbox.liveness import become_monitor, hold_sandbox, monitor_pid
 from envgit.sandbox.registry import find_sandbox
 from envgit.sandbox.request import RunRequest
+from envgit.store import storage
 from tests.lab import Lab
 
-from .conftest import Sandboxes, processes_at, wait_until
+from .conftest import Sandboxes, children_of, is_running, processes_at, wait_until
 
 
 @pytest.fixture
@@ -76,6 +78,94 @@ def test_a_monitor_that_fails_says_why(repo: Repository, sandboxes: Sandboxes, m
     state = sandboxes.wait_for("dead")
     assert state["exit_code"] == 125 and "Too many open files" in state["error"]
     assert find_sandbox(repo, "one").monitor == 0
+
+
+@pytest.mark.parametrize("step", ["sandbox-remove", "nothing"])
+def test_the_status_comes_through_though_removing_fails(repo: Repository, sandboxes: Sandboxes, step: str) -> None:
+    def fail(reached: str) -> None:
+        if reached == step:
+            raise OSError(5, "Input/output error")
+
+    storage.set_fault_hook(fail)
+    try:
+        request = REQUEST._replace(command=("sh", "-c", "exit 7"), restart="no", remove=True)
+        assert detached.run_named(repo, request).status == 7
+    finally:
+        storage.set_fault_hook(None)
+    wait_until(lambda: not processes_at(sandboxes.lab.path))
+    if step == "nothing":
+        assert sandboxes.folders() == []
+    else:
+        (status,) = sandboxes.recorded()
+        assert (status["phase"], status["exit_code"]) == ("exited", 7)
+        assert "could not be removed" in status["error"] and "Input/output error" in status["error"]
+        sandboxes.lab("ps", "-a")  # any command that looks finishes it
+        assert sandboxes.folders() == []
+
+
+def test_a_start_that_is_tried_again_leaves_no_guard_behind(
+    repo: Repository, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = running.run_once
+
+    def run_once(*arguments: object, beside: supervisor.Supervisor, **options: object) -> int:
+        first = os.fork()
+        if first == 0:
+            time.sleep(1000)
+        try:
+            beside.created(first)
+            beside.created(first)
+        finally:
+            os.kill(first, 9)
+            os.waitpid(first, 0)
+        return real(*arguments, beside=beside, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(supervisor, "run_once", run_once)
+    detached.run_detached(repo, REQUEST)
+    processes = sandboxes.processes()
+    assert sorted(children_of(processes["monitor"])) == sorted((processes["first"], processes["guard"]))
+    links = [
+        os.readlink(f"/proc/{processes['monitor']}/fd/{fd}") for fd in os.listdir(f"/proc/{processes['monitor']}/fd")
+    ]
+    assert sum("pidfd" in link for link in links) == 2, links  # of the first process and of its guard
+
+
+def test_a_guard_that_cannot_be_replaced_at_once_is_later(
+    repo: Repository, sandboxes: Sandboxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = [0]
+
+    def failing(pid: int) -> int:
+        calls[0] += 1
+        if calls[0] == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return start_guard(pid)
+
+    monkeypatch.setattr(supervisor, "start_guard", failing)
+    detached.run_detached(repo, REQUEST)
+    before = sandboxes.processes()
+    os.kill(before["guard"], 9)
+    wait_until(lambda: len(children_of(before["monitor"])) == 1, "the guard is gone")
+    wait_until(lambda: len(children_of(before["monitor"])) == 2, "there is another")
+    assert sandboxes.processes()["first"] == before["first"]
+
+
+def test_a_number_that_has_become_anothers_is_not_killed(repo: Repository, sandboxes: Sandboxes) -> None:
+    """The control: the lock's holder is."""
+    sandboxes.run("sleep", "1000")
+    found = find_sandbox(repo, "one")
+    other = os.fork()
+    if other == 0:
+        time.sleep(1000)
+    try:
+        stopping._kill_monitor(repo, found, other)
+        time.sleep(0.1)
+        assert is_running(other)
+    finally:
+        os.kill(other, 9)
+        os.waitpid(other, 0)
+    stopping._kill_monitor(repo, found, found.monitor)
+    wait_until(lambda: not is_running(found.monitor))
 
 
 def test_two_monitors_of_one_sandbox_cannot_be(repo: Repository, sandboxes: Sandboxes) -> None:

@@ -120,7 +120,7 @@ def test_listing_and_pruning(data: Lab) -> None:
     assert f"Would remove volume {made}" in data("volume", "prune", "-n").lines()
     data("volume", "prune", "--yes")
     assert data("volume", "ls", "-q").lines() == ["a", "b", "named"]
-    data.fails("volume", "rm", "a", "none", status=2, says="there is no volume 'none'", hint="envgit volume ls")
+    data.fails("volume", "rm", "a", "none", status=1, says="there is no volume 'none'", hint="envgit volume ls")
     data.fails("volume", "create", "../up", status=2, says="no name of a volume", hint="letters")
     assert data("volume", "ls", "-q").lines() == ["a", "b", "named"]
     assert not (data.git_dir / "up").exists()

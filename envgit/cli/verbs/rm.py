@@ -41,7 +41,9 @@ def prune_command(ctx: click.Context, yes: bool) -> int | None:
 
     session: Session = ctx.obj
     refuse_words_after_dashes(ctx)
-    doomed = [found for found in read_sandboxes(session.repo, everything=True) if not found.monitor]
+    doomed = [
+        found for found in read_sandboxes(session.repo, everything=True) if not found.monitor and not found.damage
+    ]
     if not doomed:
         session.out.line("no sandbox to remove")
         return None

@@ -21,6 +21,7 @@ from envgit.exec.cgroups.kind import REMOVE_SECONDS
 from envgit.exec.cgroups.limits import CPU_PERIOD_US, Limits
 from envgit.exec.cgroups.v2 import GroupV2
 from envgit.exec.idmap import find_helper, wait_status
+from envgit.exec.process import PYTHON_IGNORES
 
 MANAGER = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 RUNTIME_FOLDER = "/run/user"
@@ -173,7 +174,9 @@ def call(busctl: str, *words: str) -> str:
         (os.POSIX_SPAWN_DUP2, answer_write, 2),
     ]
     try:
-        pid = os.posix_spawn(busctl, arguments, environment, file_actions=actions, setsigmask=())
+        pid = os.posix_spawn(
+            busctl, arguments, environment, file_actions=actions, setsigmask=(), setsigdef=PYTHON_IGNORES
+        )
         os.close(answer_write)
         answer_write = -1
         text = b""

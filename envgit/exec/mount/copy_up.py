@@ -9,6 +9,8 @@ import errno
 import os
 import stat
 
+from envgit.exec import linux
+
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,6 +40,7 @@ def fill_volume(source: int, target: int, marker: int) -> None:
         if not state.startswith(USED):
             _mark(marker, COPYING)
             _copy(source_fd, target_fd, target_fd, b"", {})
+            linux.sync_filesystem(target_fd)
         _mark(marker, USED)
     finally:
         os.close(source_fd)
@@ -45,8 +48,10 @@ def fill_volume(source: int, target: int, marker: int) -> None:
 
 
 def _mark(marker: int, word: bytes) -> None:
+    """Change the mark, durably: after a power cut it never says more, or less, than what is in the volume."""
     os.pwrite(marker, word + b"\n", 0)
     os.ftruncate(marker, len(word) + 1)
+    os.fsync(marker)
 
 
 def _clear(folder: int) -> None:

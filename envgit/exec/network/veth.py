@@ -19,6 +19,7 @@ from envgit.exec.network import netlink
 from envgit.exec.network.link import has_ipv6
 from envgit.exec.network.liveness import is_running
 from envgit.exec.network.subnet import INTERFACE, number_of, routed
+from envgit.exec.process import PYTHON_IGNORES
 from envgit.light_typing import NamedTuple
 
 _PREFIX = "envgit"
@@ -186,7 +187,8 @@ def _nft(program: bytes, script: str) -> tuple[int, str]:
     null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     try:
         actions = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, said, 1), (os.POSIX_SPAWN_DUP2, said, 2)]
-        child = os.posix_spawn(program, (program, script.encode()), {}, file_actions=actions)
+        words = (program, script.encode())
+        child = os.posix_spawn(program, words, {}, file_actions=actions, setsigmask=(), setsigdef=PYTHON_IGNORES)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return status, os.pread(said, 65536, 0).decode("utf-8", "replace").strip()
     finally:

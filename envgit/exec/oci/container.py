@@ -109,9 +109,7 @@ class Runtime:
         if not is_alive(record):
             raise SandboxError(f"cannot kill container {id}: it is not running")
         if everything and number != signal.SIGKILL:
-            for pid in processes_of(record):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
+            _signal_all(record, number)
         else:
             _signal(record, number)
 
@@ -185,17 +183,38 @@ def read_process(path: str) -> object:
 
 def processes_of(record: Record) -> list[int]:
     """Return the pids of everything in the container's pid namespace, first process first."""
+    own = _namespace_of(record)
+    return sorted(int(name) for name in os.listdir("/proc") if name.isdigit() and _is_in(int(name), own))
+
+
+def _namespace_of(record: Record) -> str:
     try:
-        own = os.readlink(f"/proc/{record.pid}/ns/pid_for_children")
+        return os.readlink(f"/proc/{record.pid}/ns/pid_for_children")
     except OSError:
-        return []
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with suppress(OSError):
-                if os.readlink(f"/proc/{name}/ns/pid") == own:
-                    found.append(int(name))
-    return sorted(found)
+        return ""
+
+
+def _is_in(pid: int, namespace: str) -> bool:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid") == namespace
+    except OSError:
+        return False
+
+
+def _signal_all(record: Record, number: int) -> None:
+    """Send a signal to every process of the container, and to no other that has got the pid of one meanwhile."""
+    own = _namespace_of(record)
+    for pid in processes_of(record):
+        try:
+            fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            continue
+        try:
+            if is_alive(record) and _is_in(pid, own):  # the second look: of the process that the descriptor means
+                with suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(fd, number)
+        finally:
+            os.close(fd)
 
 
 def _signal(record: Record, number: int) -> None:

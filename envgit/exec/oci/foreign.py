@@ -19,6 +19,7 @@ from envgit.errors import HostUnsupported, ProgramNotExecutable, ProgramNotFound
 from envgit.exec import linux
 from envgit.exec.child import close_all_but, report_failure
 from envgit.exec.idmap import namespace_refused, needs_tree_namespace, write_maps
+from envgit.exec.launch import map_volume_ids, parse_failure
 from envgit.exec.mount.place import attach, new_filesystem
 from envgit.exec.mount.plan import check_target, layers_base
 from envgit.exec.mount.rootfs import make_overlay
@@ -26,7 +27,7 @@ from envgit.exec.mount.sources import open_sources, source_fds
 from envgit.exec.oci.foreign_groups import group_path, remove_left_groups
 from envgit.exec.oci.foreign_monitor import attend
 from envgit.exec.oci.to_oci import Extras, missing_in_oci, to_oci
-from envgit.exec.process import end
+from envgit.exec.process import FORWARDED, end
 from envgit.exec.program import find_identity
 from envgit.exec.spec import OverlayRoot, SandboxSpec
 from envgit.light_typing import NamedTuple
@@ -122,11 +123,11 @@ def _run(
     failure_read, failure_write = os.pipe()
     log = os.memfd_create("log", 0)
     ours = [go_write, failure_read, log]
-    watched = {int(number) for number in (*FORWARDED_HERE, signal.SIGCHLD)}
+    watched = {int(number) for number in (*FORWARDED, signal.SIGCHLD)}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, watched)
     try:
         if not rootless and volumes and not spec.volume_ids_as_on_disk:
-            _map_ids(spec, volumes)
+            _map_ids(spec, volumes, warn)
         plan = _Plan(spec, path, extras, id, go_read, failure_write, log, volumes)
         pid = _clone(plan, rootless, mask)
         for fd in (go_read, failure_write, *source_fds(sources)):
@@ -138,7 +139,7 @@ def _run(
             os.write(go_write, b"x")
             report = _read_all(failure_read)
             if report:
-                raise _parse(report)
+                raise parse_failure(report)
             status = attend(pid, watched, on_started)
         except BaseException:
             end(pid)
@@ -151,12 +152,6 @@ def _run(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for fd in (*ours, *source_fds(sources)):
             os.close(fd)
-
-
-FORWARDED_HERE = (
-    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM,
-    signal.SIGCONT,
-)  # fmt: skip
 
 
 def _clone(plan: _Plan, rootless: bool, mask: set[int | signal.Signals]) -> int:
@@ -290,25 +285,23 @@ def _execute(plan: _Plan, folder: bytes, mask: set[int | signal.Signals]) -> NoR
     os.execve(plan.runtime, words, environment)
 
 
-def _map_ids(spec: SandboxSpec, volumes: dict[int, int]) -> None:
-    """Let host id N show as inside id N on bind mounts, as the built-in runner does."""
-    binds = [fd for number, fd in volumes.items() if spec.mounts[number].kind == "bind"]
+def _map_ids(spec: SandboxSpec, volumes: dict[int, int], warn: Callable[[str], None]) -> None:
+    """Let host id N show as inside id N on bind mounts, as the built-in runner does: with the namespace of a passing process."""
     read, write = os.pipe()
-    pid = linux.clone_process(linux.CLONE_NEWUSER)
-    if pid == 0:
-        os.close(write)
-        os.read(read, 1)
-        os._exit(0)
     try:
-        write_maps(pid, spec.idmap)
-        namespace = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
-        for fd in binds:
-            linux.mount_setattr(fd, linux.AT_RECURSIVE, linux.MOUNT_ATTR_IDMAP, 0, namespace)
-        os.close(namespace)
+        pid = linux.clone_process(linux.CLONE_NEWUSER)
+        if pid == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+        try:
+            write_maps(pid, spec.idmap)
+            map_volume_ids(pid, spec, volumes, warn)
+        finally:
+            end(pid)
     finally:
         os.close(read)
         os.close(write)
-        end(pid)
 
 
 def _read_all(fd: int) -> bytes:
@@ -316,12 +309,6 @@ def _read_all(fd: int) -> bytes:
     while piece := os.read(fd, 4096):
         text += piece
     return text
-
-
-def _parse(report: bytes) -> SandboxError:
-    code, _, rest = report.decode("utf-8", "surrogateescape").partition("\0")
-    message, _, hint = rest.partition("\0")
-    return (HostUnsupported if code == HostUnsupported.code else SandboxError)(message, hint=hint or None)
 
 
 def _read_problem(log: int) -> str:

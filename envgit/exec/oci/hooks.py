@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from envgit.errors import SandboxError
 from envgit.exec.oci.fields import Fields
-from envgit.exec.process import exit_status
+from envgit.exec.process import PYTHON_IGNORES, exit_status
 from envgit.light_typing import NamedTuple
 
 POINTS = ("prestart", "createRuntime", "poststart", "poststop")
@@ -74,7 +74,9 @@ def _run(hook: Hook, text: bytes) -> None:
         os.write(memory, text)
         os.lseek(memory, 0, os.SEEK_SET)
         actions = [(os.POSIX_SPAWN_DUP2, memory, 0)]
-        pid = os.posix_spawn(hook.path, hook.args, dict(hook.env), file_actions=actions)
+        pid = os.posix_spawn(
+            hook.path, hook.args, dict(hook.env), file_actions=actions, setsigmask=(), setsigdef=PYTHON_IGNORES
+        )
     except OSError as error:
         raise SandboxError(f"hook {hook.path}: {error.strerror}") from error
     finally:
