@@ -156,7 +156,7 @@ def record_plan(repo: Repository, snapshot: Snapshot, layers: tuple[str, ...]) -
         tree=stack_key(snapshot),
         parents=tuple(parent.hex() for parent in snapshot.commit.parents),
         layers=layers,
-        env=config.env,
+        env=tuple((name, value) for name, value in config.env if name),  # execve takes no variable without a name
         cmd=config.cmd,
         entrypoint=config.entrypoint,
         working_dir=config.working_dir,
