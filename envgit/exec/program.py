@@ -90,7 +90,7 @@ def become_program(
     drop_privileges(identity, capability_mask(spec.capabilities), maps_groups(spec), spec.no_new_privileges)
     environment = dict(spec.env)
     environment.setdefault(b"HOME", identity.home)
-    _reset_signals()
+    reset_signals()
     step[0] = "descriptors"
     linux.close_range(3, linux.LAST_FD, linux.CLOSE_RANGE_CLOEXEC)
     harden_process()
@@ -143,7 +143,7 @@ def _enter_directory(path: bytes) -> None:
         raise SandboxError("the working directory lies outside the sandbox")
 
 
-def _reset_signals() -> None:
+def reset_signals() -> None:
     """Undo what Python and the caller ignore or block; both would survive execve."""
     for number in range(1, signal.NSIG):
         with suppress(OSError):  # SIGKILL and SIGSTOP

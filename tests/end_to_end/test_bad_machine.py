@@ -139,7 +139,8 @@ def test_an_interrupt_at_any_point(lab: Lab, delay: float) -> None:
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert process.returncode in (130, 0, -signal.SIGINT), err
+    still_starting = b"Could not import runpy" in err  # the interpreter itself
+    assert process.returncode in (130, 0, -signal.SIGINT) or still_starting, err
     if delay > 0.09:
         assert b"Traceback" not in err, err
     if process.returncode:

@@ -103,7 +103,13 @@ def test_a_configuration_that_is_none(lab: Lab, config: object, says: str) -> No
 
 
 def test_what_a_configuration_may_hold_is_no_error(lab: Lab) -> None:
-    odd = {"Env": ["=x", "A=b"], "ExposedPorts": {"80/tcp": {}, "odd": {}}, "Volumes": [], "StopSignal": 9, "Healthcheck": None}
+    odd = {
+        "Env": ["=x", "A=b"],
+        "ExposedPorts": {"80/tcp": {}, "odd": {}},
+        "Volumes": [],
+        "StopSignal": 9,
+        "Healthcheck": None,
+    }
     commit_config(lab, odd)
     assert "A=b" in lab("run", "odd", "--", "env").lines()
     lab.fails("run", "-P", "odd", "--", "true", status=125, says="odd", hint="")

@@ -35,7 +35,8 @@ def database(tmp_path: Path) -> Iterator[Lab]:
         assert shutil.which(program), f"{program} is missing: run tests/packages.sh"
     tar = tmp_path / "debian.tar"
     command = ["mmdebstrap", "--quiet", "--variant=apt", "--format=tar", SUITE, str(tar)]
-    subprocess.run(command, check=True, timeout=600, cwd="/", stdin=subprocess.DEVNULL)
+    environ = {**os.environ, "TMPDIR": "/tmp"}  # which other ids must be able to enter
+    subprocess.run(command, check=True, timeout=600, cwd="/", stdin=subprocess.DEVNULL, env=environ)
     run_envgit("init", "lab", "--from", f"tar:{tar}", cwd=tmp_path, status=None)
     tar.unlink()
     lab = Lab(tmp_path / "lab")

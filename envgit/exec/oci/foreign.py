@@ -28,7 +28,7 @@ from envgit.exec.oci.foreign_groups import group_path, remove_left_groups
 from envgit.exec.oci.foreign_monitor import attend
 from envgit.exec.oci.to_oci import Extras, missing_in_oci, to_oci
 from envgit.exec.process import FORWARDED, end
-from envgit.exec.program import find_identity
+from envgit.exec.program import find_identity, reset_signals
 from envgit.exec.spec import OverlayRoot, SandboxSpec
 from envgit.light_typing import NamedTuple
 from envgit.model import IdMap, IdMapExtent
@@ -129,7 +129,7 @@ def _run(
         if not rootless and volumes and not spec.volume_ids_as_on_disk:
             _map_ids(spec, volumes, warn)
         plan = _Plan(spec, path, extras, id, go_read, failure_write, log, volumes)
-        pid = _clone(plan, rootless, mask)
+        pid = _clone(plan, rootless)
         for fd in (go_read, failure_write, *source_fds(sources)):
             os.close(fd)
         sources = {}
@@ -154,7 +154,7 @@ def _run(
             os.close(fd)
 
 
-def _clone(plan: _Plan, rootless: bool, mask: set[int | signal.Signals]) -> int:
+def _clone(plan: _Plan, rootless: bool) -> int:
     here = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     base = layers_base(plan.spec)
     try:
@@ -162,7 +162,7 @@ def _clone(plan: _Plan, rootless: bool, mask: set[int | signal.Signals]) -> int:
         flags = linux.CLONE_NEWPID | linux.CLONE_NEWNS | (linux.CLONE_NEWUSER if rootless else 0)
         pid = linux.clone_process(flags)
         if pid == 0:
-            _become_runtime(plan, base, rootless, mask)
+            _become_runtime(plan, base, rootless)
         return pid
     except OSError as error:
         raise namespace_refused(error) from error
@@ -171,7 +171,7 @@ def _clone(plan: _Plan, rootless: bool, mask: set[int | signal.Signals]) -> int:
         os.close(here)
 
 
-def _become_runtime(plan: _Plan, base: bytes, rootless: bool, mask: set[int | signal.Signals]) -> NoReturn:
+def _become_runtime(plan: _Plan, base: bytes, rootless: bool) -> NoReturn:
     """In the clone: build root and bundle, then be the runtime. Failures go to the monitor as the built-in runner's do."""
     try:
         linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -196,7 +196,7 @@ def _become_runtime(plan: _Plan, base: bytes, rootless: bool, mask: set[int | si
             os.setsid()
         if not rootless:
             _replace_null()
-        _execute(plan, folder, mask)
+        _execute(plan, folder)
     except SandboxError as error:
         report_failure(plan.failure, error)
     except OSError as error:
@@ -268,7 +268,7 @@ def _translated(spec: SandboxSpec) -> SandboxSpec:
     return spec._replace(idmap=IdMap("nested", *maps))
 
 
-def _execute(plan: _Plan, folder: bytes, mask: set[int | signal.Signals]) -> NoReturn:
+def _execute(plan: _Plan, folder: bytes) -> NoReturn:
     os.set_inheritable(plan.log, True)
     where = os.fsdecode(folder)
     log = ["--log", f"/proc/self/fd/{plan.log}", "--log-format", "json"]
@@ -277,9 +277,7 @@ def _execute(plan: _Plan, folder: bytes, mask: set[int | signal.Signals]) -> NoR
         words += ["--cgroup-manager", "disabled"]
     words += ["run", "--bundle", where, plan.id]
     os.chdir("/")
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    reset_signals()  # what is ignored here, a runtime passes on
     environment = {"PATH": ":".join(_FOLDERS), "XDG_RUNTIME_DIR": f"{where}/state"}
     os.set_inheritable(plan.failure, False)
     os.execve(plan.runtime, words, environment)

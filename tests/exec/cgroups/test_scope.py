@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -221,27 +222,29 @@ BUS_CONFIGURATION = (
 
 
 @pytest.fixture
-def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+def bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """A bus without systemd on it; return a function that calls over it with the real busctl and gives the complaint."""
     busctl, daemon = shutil.which("busctl"), shutil.which("dbus-daemon")
     assert busctl and daemon, "the packages systemd and dbus are needed"
-    runtime = tmp_path / "bus/run" / str(os.geteuid() or UID)
-    runtime.mkdir(parents=True)
-    (tmp_path / "bus.conf").write_text(BUS_CONFIGURATION)
-    command = [daemon, f"--config-file={tmp_path}/bus.conf", f"--address=unix:path={runtime}/bus", "--nofork"]
-    monkeypatch.setattr(scope, "RUNTIME_FOLDER", str(runtime.parent))
-    if os.geteuid() == 0:
-        monkeypatch.setattr(os, "geteuid", lambda: UID)
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="envgit-bus-") as name:  # names of sockets are short
+        folder = Path(name)
+        runtime = folder / "bus/run" / str(os.geteuid() or UID)
+        runtime.mkdir(parents=True)
+        (folder / "bus.conf").write_text(BUS_CONFIGURATION)
+        command = [daemon, f"--config-file={folder}/bus.conf", f"--address=unix:path={runtime}/bus", "--nofork"]
+        monkeypatch.setattr(scope, "RUNTIME_FOLDER", str(runtime.parent))
+        if os.geteuid() == 0:
+            monkeypatch.setattr(os, "geteuid", lambda: UID)
 
-    def complain(*words: str) -> str:
-        with pytest.raises(SandboxError) as caught:
-            scope.call(str(busctl), *words)
-        return caught.value.message
+        def complain(*words: str) -> str:
+            with pytest.raises(SandboxError) as caught:
+                scope.call(str(busctl), *words)
+            return caught.value.message
 
-    with subprocess.Popen(command) as running:
-        assert tree.wait_until((runtime / "bus").exists, 30)
-        yield complain
-        running.terminate()
+        with subprocess.Popen(command) as running:
+            assert tree.wait_until((runtime / "bus").exists, 30)
+            yield complain
+            running.terminate()
 
 
 def test_a_real_busctl_understands(bus: Callable[..., str]) -> None:
