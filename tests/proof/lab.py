@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import tarfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -117,9 +118,16 @@ def copy(project: Path, target: Path) -> Path:
 
 
 def remove(project: Path) -> None:
-    """Remove a copy."""
+    """Remove a copy. Layers are made durable by a process beside, which may still put its marks there."""
     tidy_for_copy(project)
-    shutil.rmtree(project)
+    for attempt in range(100):
+        try:
+            shutil.rmtree(project)
+            return
+        except OSError:
+            if attempt == 99 or not project.exists():
+                raise
+            time.sleep(0.1)
 
 
 def open_repo(project: Path) -> Repository:

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -46,7 +47,11 @@ class Disk:
         return self
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run(["umount", self.mount_point], check=True)
+        for _ in range(300):  # layers are made durable by a process beside, which may still be at it
+            if subprocess.run(["umount", self.mount_point], stderr=subprocess.DEVNULL, check=False).returncode == 0:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{self.mount_point} stays busy")
 
     def cut(self) -> None:
         """Everything not durable is gone from now on; what is written fails."""
