@@ -239,11 +239,7 @@ def test_a_status_that_cannot_be_written_stops_nobody(sandboxes: Sandboxes) -> N
     path = status_path(sandboxes, id)
     path.unlink()
     (path / "in the way").mkdir(parents=True)
-    waiting = sandboxes.lab.start("wait", "one", stdout=subprocess.PIPE)
-    wait_until(lambda: any(os.readlink(fd).startswith("socket:") for fd in Path(f"/proc/{waiting.pid}/fd").iterdir()))
-    time.sleep(0.3)
     sandboxes.lab("stop", "one")
-    assert waiting.communicate(timeout=60)[0] == b"6\n"
     (path / "in the way").rmdir()
     path.rmdir()
     sandboxes.lab("start", "one")
