@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -32,7 +33,6 @@ _KILL_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
 """A monitor that does not answer for so long hangs: it has nothing else to do than a write to its log."""
 _PAUSE_SECONDS = 0.02
-_FOREVER = 1 << 31
 
 
 class Line:
@@ -43,9 +43,10 @@ class Line:
         self.status: int | None = None
         self.closed = False
 
-    def ask(self, packet: bytes, seconds: float) -> str | None:
-        """Send and wait for the answer; a text when it is refused. A sandbox that ends meanwhile has done what was asked."""
-        deadline = time.monotonic() + seconds
+    def ask(self, packet: bytes, seconds: float | None) -> str | None:
+        """Send and wait for the answer, without `seconds` for as long as it takes; a text when it is refused. A sandbox that ends
+        meanwhile has done what was asked."""
+        deadline = None if seconds is None else time.monotonic() + seconds
         try:
             self._socket.send(packet)
         except OSError:
@@ -163,13 +164,13 @@ def wait_for(repo: Repository, word: str) -> int:
         line = None
     if line is not None:
         try:
-            if line.ask(WATCH, _FOREVER) is None:
+            if line.ask(WATCH, None) is None:
                 line.wait(None)
             if line.status is not None:
                 return line.status
         finally:
             line.close()
-    _wait_for_monitor(repo, found, _FOREVER)
+    _wait_for_monitor(repo, found, None)
     try:
         return find_sandbox(repo, found.id).status.exit_code
     except EnvgitError:
@@ -191,9 +192,9 @@ def _kill_monitor(repo: Repository, found: Found, pid: int) -> None:
         os.close(fd)
 
 
-def _wait_for_monitor(repo: Repository, found: Found, seconds: float) -> bool:
-    """Wait until the monitor has gone; False when time is up."""
-    deadline = time.monotonic() + seconds
+def _wait_for_monitor(repo: Repository, found: Found, seconds: float | None) -> bool:
+    """Wait until the monitor has gone; False when time is up, which it never is without `seconds`."""
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
     while (pid := monitor_pid(repo, found.id)) and time.monotonic() < deadline:
         try:
             fd = os.pidfd_open(pid)
@@ -203,7 +204,7 @@ def _wait_for_monitor(repo: Repository, found: Found, seconds: float) -> bool:
         try:
             ready = select.poll()
             ready.register(fd, select.POLLIN)
-            ready.poll(max(1, min(100, int((deadline - time.monotonic()) * 1000))))
+            ready.poll(max(1, int(min(100, (deadline - time.monotonic()) * 1000))))
         finally:
             os.close(fd)
     return not monitor_pid(repo, found.id)

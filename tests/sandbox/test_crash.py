@@ -239,7 +239,11 @@ def test_a_status_that_cannot_be_written_stops_nobody(sandboxes: Sandboxes) -> N
     path = status_path(sandboxes, id)
     path.unlink()
     (path / "in the way").mkdir(parents=True)
+    waiting = sandboxes.lab.start("wait", "one", stdout=subprocess.PIPE)
+    wait_until(lambda: any(fd.is_socket() for fd in Path(f"/proc/{waiting.pid}/fd").iterdir()), "it asks")
+    time.sleep(0.5)
     sandboxes.lab("stop", "one")
+    assert waiting.communicate(timeout=60)[0] == b"6\n"
     (path / "in the way").rmdir()
     path.rmdir()
     sandboxes.lab("start", "one")
