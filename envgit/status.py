@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from envgit.capturing import capture_upper
+from envgit.errors import StorageError
 from envgit.layers.compare import diff_trees
 from envgit.layers.memory_tree import MemoryTree
 from envgit.layers.noise import classify_noise
@@ -47,11 +48,23 @@ class WorktreeTree(NamedTuple):
 
 
 def open_worktree_tree(repo: Repository) -> WorktreeTree:
-    """Return the worktree's tree. The upper directory stays open for the rest of the process: content is read late."""
-    pointer = repo.read_pointer(repo.branch_name(), repo.read_head().oid)
-    if pointer is None:
-        return WorktreeTree(empty_root(repo), MemoryTree(repo.reader, -1))
-    return _open_tree(repo, pointer)
+    """Return the worktree's tree. The upper directory stays open for the rest of the process: content is read late.
+
+    Readers take no lock: when a commit takes the upper directory away before it is open, the pointer that replaced it is read.
+    """
+    pointer = _read_pointer(repo)
+    while pointer is not None:
+        try:
+            return _open_tree(repo, pointer)
+        except StorageError:
+            known, pointer = pointer, _read_pointer(repo)
+            if pointer == known:  # nobody took it: it is damaged
+                raise
+    return WorktreeTree(empty_root(repo), MemoryTree(repo.reader, -1))
+
+
+def _read_pointer(repo: Repository) -> Pointer | None:
+    return repo.read_pointer(repo.branch_name(), repo.read_head().oid)
 
 
 def _open_tree(repo: Repository, pointer: Pointer) -> WorktreeTree:

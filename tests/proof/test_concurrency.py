@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from envgit.uppers import Upper
+
 from . import faults, lab
 from .child import CAMPAIGN, Result, envgit, start, wait_status
 from .conftest import Fresh
@@ -143,6 +145,31 @@ def test_a_run_waits_for_a_commit_to_hand_over_its_upper_directory(fresh: Fresh,
     commit.wait().good()
     run.wait().good()
     assert envgit(project, "status").good().out.endswith("environment clean\n")
+
+
+def test_a_reader_whose_upper_directory_is_handed_over_reads_what_replaced_it(fresh: Fresh, tmp_path: Path) -> None:
+    project = fresh()
+    there, go_on = tmp_path / "there", tmp_path / "go"
+
+    def pause_before_opening() -> None:
+        from envgit import status
+
+        open_upper = status.open_upper
+
+        def open_late(upper: Upper) -> int:
+            there.touch()
+            while not go_on.exists():
+                time.sleep(0.002)
+            return open_upper(upper)
+
+        status.open_upper = open_late  # type: ignore[attr-defined]
+
+    reader = start(project, "status", prepare=pause_before_opening)
+    while not there.exists():
+        time.sleep(0.002)
+    envgit(project, "commit", "-m", "four").good()
+    go_on.touch()
+    assert reader.wait().good().out.endswith("environment clean\n")
 
 
 def test_a_reader_beside_consolidation(fresh: Fresh, tmp_path: Path) -> None:
