@@ -13,8 +13,10 @@ from envgit.layers.noise import classify_noise
 from envgit.model import Change, DirectoryRef, Entry, TreeReader
 from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
-from envgit.uppers import has_changes, is_mounted, open_upper, upper_paths
+from envgit.uppers import has_changes, is_mounted, open_upper, upper_paths, wait_for_upper
 from envgit.worktree import Pointer
+
+_HANDOVERS_WAITED_FOR = 8
 
 
 class NoiseGroup(NamedTuple):
@@ -50,21 +52,20 @@ class WorktreeTree(NamedTuple):
 def open_worktree_tree(repo: Repository) -> WorktreeTree:
     """Return the worktree's tree. The upper directory stays open for the rest of the process: content is read late.
 
-    Readers take no lock: when a commit takes the upper directory away before it is open, the pointer that replaced it is read.
+    Readers take no lock, until they find that a commit is just making a layer of the upper directory: then they wait for it.
     """
-    pointer = _read_pointer(repo)
-    while pointer is not None:
+    tries = _HANDOVERS_WAITED_FOR
+    while True:
+        pointer = repo.read_pointer(repo.branch_name(), repo.read_head().oid)
+        if pointer is None:
+            return WorktreeTree(empty_root(repo), MemoryTree(repo.reader, -1))
         try:
             return _open_tree(repo, pointer)
         except StorageError:
-            known, pointer = pointer, _read_pointer(repo)
-            if pointer == known:  # nobody took it: it is damaged
+            tries -= 1
+            if not tries or pointer.upper is None:
                 raise
-    return WorktreeTree(empty_root(repo), MemoryTree(repo.reader, -1))
-
-
-def _read_pointer(repo: Repository) -> Pointer | None:
-    return repo.read_pointer(repo.branch_name(), repo.read_head().oid)
+            wait_for_upper(upper_paths(repo, pointer.upper))
 
 
 def _open_tree(repo: Repository, pointer: Pointer) -> WorktreeTree:

@@ -95,6 +95,13 @@ def lock_upper(upper: Upper, *, exclusive: bool, wait: bool = False) -> int | No
     return fd
 
 
+def wait_for_upper(upper: Upper) -> None:
+    """Wait until no command has taken the upper directory away for the moment. Raises StorageError when it is gone."""
+    fd = lock_upper(upper, exclusive=False, wait=True)
+    if fd is not None:
+        os.close(fd)
+
+
 def claim_upper(repo: Repository, transaction: Transaction, pointer: Pointer | None) -> bool:
     """Keep sandboxes out of a worktree's upper directory until the transaction ends; False when one is running there."""
     if pointer is None or pointer.upper is None:

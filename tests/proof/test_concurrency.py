@@ -10,8 +10,6 @@ from typing import NamedTuple
 
 import pytest
 
-from envgit.uppers import Upper
-
 from . import faults, lab
 from .child import CAMPAIGN, Result, envgit, start, wait_status
 from .conftest import Fresh
@@ -147,29 +145,17 @@ def test_a_run_waits_for_a_commit_to_hand_over_its_upper_directory(fresh: Fresh,
     assert envgit(project, "status").good().out.endswith("environment clean\n")
 
 
-def test_a_reader_whose_upper_directory_is_handed_over_reads_what_replaced_it(fresh: Fresh, tmp_path: Path) -> None:
+def test_a_reader_waits_for_an_upper_directory_that_is_being_handed_over(fresh: Fresh, tmp_path: Path) -> None:
     project = fresh()
     there, go_on = tmp_path / "there", tmp_path / "go"
-
-    def pause_before_opening() -> None:
-        from envgit import status
-
-        open_upper = status.open_upper
-
-        def open_late(upper: Upper) -> int:
-            there.touch()
-            while not go_on.exists():
-                time.sleep(0.002)
-            return open_upper(upper)
-
-        status.open_upper = open_late  # type: ignore[attr-defined]
-
-    reader = start(project, "status", prepare=pause_before_opening)
+    commit = start(project, "commit", "-m", "four", prepare=faults.pause_at("handover-put-upper", there, go_on))
     while not there.exists():
         time.sleep(0.002)
-    envgit(project, "commit", "-m", "four").good()
+    reader = start(project, "diff", "--stat", "main~1")
+    time.sleep(0.1)
     go_on.touch()
-    assert reader.wait().good().out.endswith("environment clean\n")
+    commit.wait().good()
+    assert "motd" in reader.wait().good().out
 
 
 def test_a_reader_beside_consolidation(fresh: Fresh, tmp_path: Path) -> None:
