@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import time
@@ -145,17 +146,21 @@ def test_a_run_waits_for_a_commit_to_hand_over_its_upper_directory(fresh: Fresh,
     assert envgit(project, "status").good().out.endswith("environment clean\n")
 
 
-def test_a_reader_waits_for_an_upper_directory_that_is_being_handed_over(fresh: Fresh, tmp_path: Path) -> None:
+def test_a_reader_waits_for_an_upper_directory_that_is_being_handed_over(fresh: Fresh) -> None:
+    """As commit does: under the exclusive lock the directory is renamed away, and a new one put in its place."""
     project = fresh()
-    there, go_on = tmp_path / "there", tmp_path / "go"
-    commit = start(project, "commit", "-m", "four", prepare=faults.pause_at("handover-put-upper", there, go_on))
-    while not there.exists():
-        time.sleep(0.002)
-    reader = start(project, "diff", "--stat", "main~1")
-    time.sleep(0.1)
-    go_on.touch()
-    commit.wait().good()
+    word = (project / ".envgit/checkouts/main/base").read_text().strip()
+    folder = project / ".envgit/uppers" / word.partition(":")[2]
+    lock = os.open(folder / "lock", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / "upper").rename(folder / "away")
+    reader = start(project, "diff", "--stat", prepare=lambda: os.close(lock))
+    time.sleep(1)
+    (folder / "away").rename(folder / "upper")
+    os.close(lock)
     assert "motd" in reader.wait().good().out
+    (folder / "upper").rename(folder / "away")  # the control: nobody brings this one back
+    assert envgit(project, "diff", "--stat").is_clear_error()
 
 
 def test_a_reader_beside_consolidation(fresh: Fresh, tmp_path: Path) -> None:

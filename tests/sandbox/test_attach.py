@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -225,6 +226,7 @@ def test_a_terminal_that_goes_away_takes_no_sandbox_along(sandboxes: Sandboxes, 
     name = words[-1]
     pid, master = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup(1) it would be ignored
         os.chdir(sandboxes.lab.path)
         os.execvpe(command_words()[0], [*command_words(), *words, *tail], command_environment({}))
     wait_until(lambda: name in sandboxes.lab("ps", "--json").out)
