@@ -113,7 +113,7 @@ class _Check:
         checks = (self.check_names, self.check_pointers, self.check_operations)
         for check in checks:
             check()
-        if len(self.problems) == sound:
+        if len(self.problems) == sound and not self.gone_tags:
             return
         with suppress(RepositoryBusy, StorageError), self.repo.lock() as lock:
             lock.acquire(b"envgit fsck")

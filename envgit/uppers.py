@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 
 from envgit.errors import Conflict, StorageError
 from envgit.light_typing import TYPE_CHECKING, NamedTuple
@@ -96,9 +97,10 @@ def lock_upper(upper: Upper, *, exclusive: bool, wait: bool = False) -> int | No
 
 
 def wait_for_upper(upper: Upper) -> None:
-    """Wait until no command has taken the upper directory away for the moment. Raises StorageError when it is gone."""
-    fd = lock_upper(upper, exclusive=False, wait=True)
-    if fd is not None:
+    """Wait until no command has taken the upper directory away for the moment; it may be gone for good all the same."""
+    with suppress(StorageError):
+        fd = lock_upper(upper, exclusive=False, wait=True)
+        assert fd is not None
         os.close(fd)
 
 
