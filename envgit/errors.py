@@ -131,6 +131,26 @@ class SandboxError(EnvgitError):
     exit_code = 125
 
 
+class StepFailed(EnvgitError):
+    """A step of a build ended with another status than 0 (exit 1; 130 when it was interrupted).
+
+    `status`: of its program. What was built before it is kept.
+    """
+
+    code = "step-failed"
+    exit_code = 1
+
+    def __init__(self, message: str, *, status: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        if status in _INTERRUPTED:
+            self.exit_code = 130
+
+
+_INTERRUPTED = (130, 143)
+"""Of programs that SIGINT and SIGTERM ended."""
+
+
 class UnknownSandbox(EnvgitError):
     """No recorded sandbox has this name or id, or several have ids that begin so (exit 1)."""
 

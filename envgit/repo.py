@@ -122,6 +122,10 @@ class Repository:
             enter_tree_namespace(self.idmap)
             self._entered = True
 
+    def note_tree_namespace(self) -> None:
+        """Note that this process is in the tree namespace already: a child that was started there."""
+        self._entered = True
+
     @property
     def in_tree_namespace(self) -> bool:
         return self._entered

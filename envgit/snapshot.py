@@ -13,6 +13,11 @@ ROOTFS_NAME = b"rootfs"
 CONFIG_NAME = b"config.json"
 _ROOT_TRAILER = b"Envgit-Root: sha256:"
 _CONFIG_TRAILER = b"Envgit-Config: sha256:"
+BUILD_TRAILER = b"Envgit-Build: sha256:"
+"""The key of the unit that a build made the commit from (docs/build.md)."""
+UNIT_TRAILER = b"Envgit-Unit: "
+"""What the unit did, as one line of JSON."""
+_OWN_TRAILERS = (_ROOT_TRAILER, _CONFIG_TRAILER, BUILD_TRAILER, UNIT_TRAILER)
 
 
 class _Reader(Protocol):
@@ -41,8 +46,8 @@ def read_snapshot(objects: _Reader, oid: bytes) -> Snapshot:
     commit = parse_commit(data)
     entries = tuple(decode_tree(objects.read(commit.tree)[1]))
     rootfs = next((entry for _, name, entry in entries if name == ROOTFS_NAME), None)
-    root_sha256 = _trailer(commit.message, _ROOT_TRAILER)
-    config_sha256 = _trailer(commit.message, _CONFIG_TRAILER)
+    root_sha256 = read_digest(commit.message, _ROOT_TRAILER)
+    config_sha256 = read_digest(commit.message, _CONFIG_TRAILER)
     if rootfs is None or root_sha256 is None or config_sha256 is None:
         raise CorruptObject(
             f"commit {oid.hex()} holds no environment: it has no rootfs/ or no Envgit-Root trailer",
@@ -64,22 +69,27 @@ def read_config_bytes(objects: _Reader, snapshot: Snapshot) -> bytes:
     raise CorruptObject(f"commit {snapshot.oid.hex()} has no config.json")
 
 
-def _trailer(message: bytes, key: bytes) -> bytes | None:
-    """Return the 32 bytes of the last `key<64 hex>` line of the message's last paragraph."""
+def read_trailer(message: bytes, key: bytes) -> bytes | None:
+    """Return what follows `key` in the last line of the message's last paragraph that starts with it."""
     paragraph = message.rstrip(b"\n").rpartition(b"\n\n")[2]
-    for line in reversed(paragraph.split(b"\n")):
-        if line.startswith(key):
-            try:
-                digest = bytes.fromhex(line[len(key) :].decode("ascii"))
-            except ValueError:
-                return None
-            return digest if len(digest) == 32 else None
-    return None
+    found = (line for line in reversed(paragraph.split(b"\n")) if line.startswith(key))
+    line = next(found, None)
+    return None if line is None else line[len(key) :]
+
+
+def read_digest(message: bytes, key: bytes) -> bytes | None:
+    """Return the 32 bytes of a trailer of 64 hexadecimal digits, None when it is missing or something else."""
+    value = read_trailer(message, key)
+    try:
+        digest = bytes.fromhex(value.decode("ascii")) if value is not None else b""
+    except ValueError:
+        return None
+    return digest if len(digest) == 32 else None
 
 
 def strip_trailers(message: bytes) -> bytes:
     """Return the message without envgit's own trailers, as the user wrote it."""
-    lines = [line for line in message.split(b"\n") if not line.startswith((_ROOT_TRAILER, _CONFIG_TRAILER))]
+    lines = [line for line in message.split(b"\n") if not line.startswith(_OWN_TRAILERS)]
     return b"\n".join(lines).strip(b"\n") + b"\n"
 
 
@@ -98,10 +108,12 @@ def write_snapshot(
     author: Signature,
     committer: Signature,
     keep: tuple[tuple[int, bytes, bytes], ...] = (),
+    trailers: tuple[bytes, ...] = (),
 ) -> bytes:
     """Write the top tree and the commit into the session; return the commit id.
 
-    `keep`: top tree entries of the parent that stay.
+    `keep`: top tree entries beside rootfs/ and config.json, such as those of the parent. `trailers`: lines, without the two that
+    every commit has.
     """
     assert isinstance(root.content, bytes)
     kept = [entry for entry in keep if entry[1] not in (ROOTFS_NAME, CONFIG_NAME)]
@@ -109,12 +121,8 @@ def write_snapshot(
         [(0o100644, CONFIG_NAME, session.put("blob", config)), (0o040000, ROOTFS_NAME, root.content), *kept]
     )
     text = strip_trailers(message).rstrip(b"\n")
-    trailers = b"%s%s\n%s%s\n" % (
-        _ROOT_TRAILER,
-        root.sha256.hex().encode(),
-        _CONFIG_TRAILER,
-        sha256(config).hexdigest().encode(),
-    )
+    digests = ((_ROOT_TRAILER, root.sha256.hex()), (_CONFIG_TRAILER, sha256(config).hexdigest()))
+    block = (*trailers, *(key + digest.encode() for key, digest in digests))
     last_paragraph = text.rpartition(b"\n\n")
     separator = b"\n" if last_paragraph[0] and _is_trailer_block(last_paragraph[2]) else b"\n\n"
     commit = Commit(
@@ -122,6 +130,6 @@ def write_snapshot(
         parents=parents,
         author=author,
         committer=committer,
-        message=text + separator + trailers,
+        message=text + separator + b"\n".join(block) + b"\n",
     )
     return session.put("commit", encode_commit(commit))

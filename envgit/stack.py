@@ -24,6 +24,8 @@ _SETTLED_NS = 60_000_000_000
 """The kernel writes back what is older than 30 seconds, by default, every 5 seconds."""
 _WORTH_SYNCING_SECONDS = 3.0
 """A layer that took longer is not risked for a minute."""
+ASKED_LABEL = "envgit.sandbox"
+"""The label in which an environment's configuration says what running it asks for: JSON, see sandbox/asked.py."""
 _ANCESTORS_TRIED = 64
 _ANCESTORS_TRIED_FOR_SHALLOW = 1024
 
@@ -148,7 +150,7 @@ def stack_key(snapshot: Snapshot) -> str:
 
 def record_plan(repo: Repository, snapshot: Snapshot, layers: tuple[str, ...]) -> None:
     """Write the plan file of a commit whose stack is `layers`, top first."""
-    from envgit.environment_config import declared_keys, declared_text, parse_config
+    from envgit.environment_config import declared_keys, declared_label, declared_text, parse_config
     from envgit.snapshot import read_config_bytes
 
     config = parse_config(read_config_bytes(repo.objects, snapshot))
@@ -164,6 +166,7 @@ def record_plan(repo: Repository, snapshot: Snapshot, layers: tuple[str, ...]) -
         ports=declared_keys(config, "ExposedPorts"),
         volumes=declared_keys(config, "Volumes"),
         stop_signal=declared_text(config, "StopSignal"),
+        asked=declared_label(config, ASKED_LABEL),
     )
     repo.cache.record_plan(snapshot.oid.hex(), plan)
 
@@ -190,15 +193,26 @@ def adopt_upper(repo: Repository, upper: Upper, base: bytes, new: Snapshot, capt
 
 def run_where_ids_are_plain(repo: Repository, work: Callable[[], None]) -> None:
     """Run `work` where ids on disk are the environment's; its EnvgitErrors arrive here."""
-    if repo.in_tree_namespace or not needs_tree_namespace(repo.idmap):
+
+    def answer() -> bytes:
         work()
-        return
+        return b""
+
+    call_where_ids_are_plain(repo, answer)
+
+
+def call_where_ids_are_plain(repo: Repository, work: Callable[[], bytes]) -> bytes:
+    """As run_where_ids_are_plain(), returning what `work` does: at most 4,096 bytes, as much as a pipe surely holds."""
+    if repo.in_tree_namespace or not needs_tree_namespace(repo.idmap):
+        return work()
     read_end, write_end = os.pipe()
+    _ = repo.disk_ids  # looked at here: there it would be another user's
 
     def report() -> int:
         os.close(read_end)
+        repo.note_tree_namespace()
         try:
-            work()
+            os.write(write_end, b"=" + work())
         except EnvgitError as error:
             words = (type(error).__name__, error.message, error.hint or "")
             os.write(write_end, "\0".join(words).encode("utf-8", "surrogateescape"))
@@ -210,9 +224,10 @@ def run_where_ids_are_plain(repo: Repository, work: Callable[[], None]) -> None:
     finally:
         os.close(write_end)
         with os.fdopen(read_end, "rb") as pipe:
-            said = pipe.read().decode("utf-8", "surrogateescape")
+            said = pipe.read()
+    if said[:1] == b"=":
+        return said[1:]
     if said:
-        kind, message, hint = said.split("\0")
+        kind, message, hint = said.decode("utf-8", "surrogateescape").split("\0")
         raise getattr(errors, kind, EnvgitError)(message, hint=hint or None)
-    if status:
-        raise SandboxError(f"a helper process ended with status {status}", hint="envgit doctor")
+    raise SandboxError(f"a helper process ended with status {status}", hint="envgit doctor")

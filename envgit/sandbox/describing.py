@@ -57,7 +57,10 @@ def describe(repo: Repository, request: RunRequest, plan: Plan, root: LiveRoot |
         network=way.network,
         subnet=way.subnet,
         mounts=_mounts(repo, request),
-        files=injected_files(request, way, hostname, repo.monitor.warn),
+        files=(
+            *injected_files(request, way, hostname, repo.monitor.warn),
+            *((os.fsencode(path), content) for path, content in request.files),
+        ),
         capabilities=capabilities,
         readonly_root=request.read_only,
         nested_namespaces=request.nested_namespaces,
@@ -110,7 +113,7 @@ def inherited_variables(repo: Repository) -> dict[str, str]:
 
 
 def _environment(repo: Repository, request: RunRequest, plan: Plan) -> dict[str, str]:
-    inherited = inherited_variables(repo)
+    inherited = {} if request.clean_environment else inherited_variables(repo)
     if not request.terminal:
         inherited.pop("TERM", None)
     return {**inherited, **dict(plan.env), **dict(request.env)}

@@ -42,6 +42,12 @@ class RunRequest(NamedTuple):
     mounts: tuple[MountRequest, ...] = ()
     volumes_from: tuple[str, ...] = ()
     """NAME[:ro] of sandboxes whose mounts are taken."""
+    files: tuple[tuple[str, bytes], ...] = ()
+    """(path, content): files that are mounted from memory; never part of a record of a sandbox."""
+    settled: bool = False
+    """What the environment itself asks for is in here already, as far as it was granted, or is not wanted (sandbox/grants.py)."""
+    clean_environment: bool = False
+    """Nothing of the caller's variables reaches inside, not even LANG and TZ."""
     interactive: bool = False
     terminal: bool = False
     network: NetworkMode | None = None
