@@ -7,6 +7,7 @@ since the last time; what is there is believed only after a look at the commit.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from hashlib import sha256
 
 from envgit.errors import EnvgitError
@@ -17,6 +18,7 @@ from envgit.store.history import iter_commits
 from envgit.store.objects import parse_commit
 
 FOLDER = "build"
+Accept = Callable[[Snapshot], bool]
 
 
 class BuildIndex:
@@ -27,12 +29,12 @@ class BuildIndex:
         self._oids: dict[bytes, list[bytes]] | None = None
         self._is_complete = False
 
-    def find(self, key: bytes, parent: bytes | None) -> Snapshot | None:
-        """Return a commit that was built from `key`, best one whose first parent is `parent` (None: that has none)."""
-        found = self._find(key, parent)
+    def find(self, key: bytes, parent: bytes | None, accept: Accept = lambda snapshot: True) -> Snapshot | None:
+        """Return an acceptable commit that was built from `key`, best one whose only parent is `parent` (None: that has none)."""
+        found = self._find(key, parent, accept)
         if found is None and not self._is_complete:
             self._complete()
-            found = self._find(key, parent)
+            found = self._find(key, parent, accept)
         return found
 
     def add(self, key: bytes, oid: bytes) -> None:
@@ -42,8 +44,9 @@ class BuildIndex:
         self._known()[key].append(oid)
         self._append(f"{key.hex()} {oid.hex()}\n")
 
-    def _find(self, key: bytes, parent: bytes | None) -> Snapshot | None:
-        candidates = [snapshot for oid in self._known().get(key, ()) if (snapshot := self._read(oid, key))]
+    def _find(self, key: bytes, parent: bytes | None, accept: Accept) -> Snapshot | None:
+        read = (self._read(oid, key) for oid in self._known().get(key, ()))
+        candidates = [snapshot for snapshot in read if snapshot is not None and accept(snapshot)]
         wanted = (parent,) if parent is not None else ()
         return next((each for each in candidates if each.commit.parents == wanted), next(iter(candidates), None))
 

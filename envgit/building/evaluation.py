@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from envgit.building.bases import NewBase, open_base
-from envgit.building.build_index import FOLDER, BuildIndex
+from envgit.building.build_index import FOLDER, Accept, BuildIndex
 from envgit.building.context import ContextFolder, digest_inputs
 from envgit.building.copying import Sources, digest_copy, digest_mount
 from envgit.building.downloading import Downloads
 from envgit.building.key import unit_key
 from envgit.building.options import BuildOptions, find_step
+from envgit.building.recording import read_packages
 from envgit.building.unit import (
     Copy,
     FileSource,
@@ -111,7 +112,7 @@ class Evaluation:
             inputs = self._digests(unit)
             key = unit_key(unit.record, tip, inputs, self.recipe.epoch)
             forced = index >= forced_from
-            found = None if forced else self.index.find(key, tip.oid)
+            found = None if forced else self.index.find(key, tip.oid, self._accept(unit))
             tip = self._make(Wanted(stage, index + 1, unit, tip, key, inputs, found, forced))
             if tip is None:
                 return None
@@ -144,6 +145,13 @@ class Evaluation:
             trees = [each for each in action.mounts if isinstance(each, TreeMount)]
             return (*inputs, *(digest_mount(self.sources, each) for each in trees))
         return ()
+
+    def _accept(self, unit: Unit) -> Accept:
+        """A package unit has one key whatever versions it found: with pins only a commit that has those will do."""
+        pins = self.recipe.pins
+        if pins is None or not isinstance(unit.action, Run) or not unit.action.packages:
+            return lambda snapshot: True
+        return lambda snapshot: pins.issuperset(read_packages(self.repo, snapshot).splitlines())
 
     def _tree_of(self, source: FileSource) -> DirectoryRef:
         if isinstance(source, StageBase):

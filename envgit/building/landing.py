@@ -60,7 +60,7 @@ class Place:
             new, merged = result.oid, False
             if tip is not None and tip != result.oid and not is_ancestor(self._repo.objects, tip, result.oid):
                 old = read_snapshot(self._repo.objects, tip)
-                merged = (old.root, old.config_sha256) != (result.root, result.config_sha256)
+                merged = old.commit.tree != result.commit.tree
                 new = self._join(old, result, name) if merged else tip
             if new != tip:
                 self._move(transaction, new)

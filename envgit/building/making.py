@@ -127,10 +127,10 @@ class Maker:
         id = new_id()
         try:
             trees = Trees(lambda: self._input_tree(run), self._mounted_tree)
-            status = run_step(repo, unit, run, parent.oid, id, options, self._recipe.epoch, trees)
+            status, packages = run_step(repo, unit, run, parent.oid, id, options, self._recipe.epoch, trees)
             upper = sandbox_upper(repo, id).upper
             if status == 0:
-                return record_upper(repo, upper, parent, stamp, run.packages)
+                return record_upper(repo, upper, parent, stamp, packages)
             self._keep_failed(unit, run, parent, stamp, upper)
         finally:
             remove_sandbox_folder(repo, id)

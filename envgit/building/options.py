@@ -23,6 +23,8 @@ class BuildOptions(NamedTuple):
     """Ask again what a name such as docker://debian:12 stands for now."""
     branch: str | None = None
     """The branch that the result becomes the tip of; None: the one that is checked out."""
+    locked: bool = False
+    """Install what envgit.lock has, and fail rather than differ from it."""
 
 
 def find_step(texts: list[str], word: str) -> int:

@@ -12,7 +12,7 @@ from envgit.building.package_list import merge_package_lists
 from envgit.building.unit import Record
 from envgit.capturing import capture_upper
 from envgit.environment_config import format_config
-from envgit.errors import EnvgitError, StorageError
+from envgit.errors import EnvgitError
 from envgit.layers.clamp import ClampingWriter, clamp_times
 from envgit.layers.ignore import IgnoreRules
 from envgit.layers.memory_tree import MemoryTree
@@ -29,7 +29,6 @@ from envgit.uppers import Upper, open_upper
 
 PACKAGES_NAME = b"packages.lock"
 """In the tree of a commit: what package units installed, up to it."""
-_PACKAGES_MOST_BYTES = 16 << 20
 _SUBJECT_CHARACTERS = 100
 
 
@@ -61,10 +60,10 @@ class BuildRules(IgnoreRules):
         return directory in (b"proc", b"sys", b"dev", b"run")
 
 
-def record_upper(repo: Repository, upper: str, parent: Snapshot, stamp: Stamp, packages: str = "") -> Snapshot:
+def record_upper(repo: Repository, upper: str, parent: Snapshot, stamp: Stamp, packages: bytes = b"") -> Snapshot:
     """Commit what lies in a sandbox's upper directory over `parent`; it becomes a layer. Durable; no ref is moved.
 
-    `packages`: path inside, below /run, of the list of what was installed. Raises StorageError, and as capture does.
+    `packages`: the list of what it installed. Raises StorageError, and as capture does.
     """
 
     people = repo.author(), repo.committer()  # asked here: where ids are plain this process is another user
@@ -78,11 +77,10 @@ def record_upper(repo: Repository, upper: str, parent: Snapshot, stamp: Stamp, p
             memory = MemoryTree(repo.reader, upper_fd)
             seen = capture_upper(repo, upper_fd, parent.root, memory, memory, rules)
             summary = suggest_message(parent.root, seen.root, memory)
-            listed = _read_packages(upper_fd, packages) if packages else b""
             with repo.objects.pack_session() as session:
                 writer = PackTreeWriter(session)
                 captured = capture_upper(repo, upper_fd, parent.root, repo.reader, writer, rules)
-                oid = _write(repo, session, captured.root, parent, stamp, people, summary, listed)
+                oid = _write(repo, session, captured.root, parent, stamp, people, summary, packages)
                 session.finish()
         new = read_snapshot(repo.objects, oid)
         try:
@@ -115,6 +113,12 @@ def record_tree(
         return oid
 
     return _under_lock(repo, record)
+
+
+def read_packages(repo: Repository, snapshot: Snapshot) -> bytes:
+    """Return the list of what package units installed up to a commit (building/package_list.py); b"" when none did."""
+    oid = next((oid for _, name, oid in snapshot.tree_entries if name == PACKAGES_NAME), None)
+    return b"" if oid is None else repo.objects.read(oid)[1]
 
 
 def _under_lock(repo: Repository, record: Callable[[], bytes]) -> Snapshot:
@@ -152,7 +156,7 @@ def _write(
         name = os.fsencode(file)
         entries[name] = (0o100644, name, session.put("blob", content))
     if listed:
-        old = repo.objects.read(entries[PACKAGES_NAME][2])[1] if PACKAGES_NAME in entries else b""
+        old = read_packages(repo, parent) if parent is not None else b""
         merged = session.put("blob", merge_package_lists(old, listed))
         entries[PACKAGES_NAME] = (0o100644, PACKAGES_NAME, merged)
     if stamp.config is not None:
@@ -185,25 +189,3 @@ def format_message(text: str, summary: str | None) -> bytes:
     if summary:
         parts.append(summary)
     return "\n\n".join(parts).encode("utf-8", "surrogateescape")
-
-
-def _read_packages(upper_fd: int, path: str) -> bytes:
-    """Return the list that a package unit left; nothing of the environment is followed on the way to it."""
-    flags = os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.dup(upper_fd)
-    try:
-        *folders, name = os.fsencode(path).strip(b"/").split(b"/")
-        for folder in folders:
-            below = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | flags, dir_fd=fd)
-            os.close(fd)
-            fd = below
-        file = os.open(name, os.O_RDONLY | os.O_NONBLOCK | flags, dir_fd=fd)
-    except OSError as error:
-        raise StorageError(f"the step left no list of packages at {path}: {error.strerror}") from error
-    finally:
-        os.close(fd)
-    with os.fdopen(file, "rb") as opened:
-        data = opened.read(_PACKAGES_MOST_BYTES + 1)
-    if len(data) > _PACKAGES_MOST_BYTES:
-        raise StorageError(f"the list of packages at {path} has more than {_PACKAGES_MOST_BYTES >> 20} MiB")
-    return data

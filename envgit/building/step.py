@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
@@ -12,14 +13,23 @@ from typing import NamedTuple
 from envgit.building.build_index import FOLDER
 from envgit.building.options import BuildOptions, NetworkPolicy
 from envgit.building.unit import CacheMount, Run, SecretMount, TmpfsMount, TreeMount, Unit
-from envgit.errors import UsageError
+from envgit.errors import StorageError, UsageError
 from envgit.repo import Repository
+from envgit.sandbox.named_volumes import create_volume, remove_volumes, volume_data
 from envgit.sandbox.request import MountRequest, NetworkMode, RunRequest
 from envgit.sandbox.running import run_once
 from envgit.store import storage
 
 INPUTS_TARGET = "/run/envgit/inputs"
 _SECRETS_MOST_BYTES = 512 << 10
+_LIST_MOST_BYTES = 16 << 20
+
+
+class Ended(NamedTuple):
+    """`packages`: the list that a package unit left (building/package_list.py)."""
+
+    status: int
+    packages: bytes
 
 
 class Trees(NamedTuple):
@@ -38,8 +48,8 @@ def run_step(
     options: BuildOptions,
     epoch: int | None,
     trees: Trees,
-) -> int:
-    """Run the program of a unit over the commit `parent` and return its exit status; `sandboxes/ID/upper` has its changes.
+) -> Ended:
+    """Run the program of a unit over the commit `parent`; `sandboxes/ID/upper` has its changes.
 
     Raises UsageError for a secret that was not given, SandboxError when the program cannot be started.
     """
@@ -69,9 +79,25 @@ def run_step(
             network=choose_network(run.network, options.network),
             clean_environment=True,
         )
+        left = ""
+        if run.packages:
+            left = held.enter_context(_output_volume(repo, id))
+            folder = os.path.dirname(run.packages)
+            inside = [(path, content) for path, content in files if os.path.dirname(path) == folder]
+            for path, content in inside:  # nothing can be mounted over what is not there
+                storage.write_file(
+                    f"{volume_data(repo, left)}/{os.path.basename(path)}", content, step="build-input", mode=0o644
+                )
+            request = request._replace(
+                mounts=(MountRequest("volume", left, folder), *request.mounts),
+                files=tuple(file for file in files if file not in inside),
+            )
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         held.callback(os.close, null)
-        return run_once(repo, request, id, stdio=(null, 2, 2), keep=True)
+        status = run_once(repo, request, id, stdio=(null, 2, 2), keep=True)
+        if status or not run.packages:
+            return Ended(status, b"")
+        return Ended(status, _read_list(os.path.join(volume_data(repo, left), os.path.basename(run.packages))))
 
 
 def choose_network(of_unit: NetworkPolicy, policy: NetworkPolicy) -> NetworkMode | None:
@@ -119,3 +145,27 @@ def _alone(repo: Repository, name: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def _output_volume(repo: Repository, id: str) -> Iterator[str]:
+    """Make a volume for what a step tells the build: /run, where nothing is recorded, is gone with the sandbox."""
+    name = f"build-{id}"
+    create_volume(repo, name)
+    try:
+        yield name
+    finally:
+        remove_volumes(repo, [name])
+
+
+def _read_list(path: str) -> bytes:
+    """Return what a step left; it may be anything."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            data = file.read(_LIST_MOST_BYTES + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
+    except OSError as error:
+        raise StorageError(f"the step left no list of packages: {error.strerror}") from error
+    if len(data) > _LIST_MOST_BYTES:
+        raise StorageError(f"the list of packages that the step left has more than {_LIST_MOST_BYTES >> 20} MiB")
+    return data

@@ -124,7 +124,7 @@ class Run(NamedTuple):
     inputs: tuple[str, ...] = ()
     """Patterns of context files that are part of the key and lie, while it runs, read-only below /run/envgit/inputs."""
     packages: str = ""
-    """"": none; else a path inside, below /run, where the step leaves what it installed (building/package_list.py)."""
+    """"": none; else a path in a folder below /run, where the step leaves what it installed (building/package_list.py)."""
 
 
 class CopyItem(NamedTuple):
@@ -200,5 +200,7 @@ class Recipe(NamedTuple):
     ignore: bytes = b""
     """Text of the .dockerignore that applies."""
     files: tuple[tuple[str, bytes], ...] = ()
+    pins: frozenset[bytes] | None = None
+    """Lines of package lists (building/package_list.py): commits of package units that installed anything else are not reused."""
     epoch: int | None = None
     """SOURCE_DATE_EPOCH: no recorded time is later, and programs get the variable."""
