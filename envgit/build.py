@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from envgit.building.evaluation import Evaluation, evaluating
 from envgit.building.landing import Landing, Place
+from envgit.building.loading import BuildRequest, load_recipe
 from envgit.building.making import BuiltUnit, Maker
 from envgit.building.options import BuildOptions
 from envgit.building.progress import BuildProgress, SilentProgress
@@ -16,19 +18,52 @@ from envgit.snapshot import Snapshot
 
 
 class BuildResult(NamedTuple):
-    """`oid`: the last commit of the build; `landing`: where the branch is; `base`: the commit of the target's base."""
+    """`oid`: the last commit of the build; `base`: the commit of the target's base; `landing`: where the branch is.
+
+    `lock`: the path of the envgit.lock that was written, "" when it did not change or there is none.
+    """
 
     oid: str
+    base: str
     units: tuple[BuiltUnit, ...]
     landing: Landing
+    lock: str = ""
 
     @property
     def built(self) -> int:
+        """How many units were carried out."""
         return sum(not unit.reused for unit in self.units)
 
 
+Check = Callable[[Snapshot, Snapshot], None]
+"""Gets the base and the result before the branch moves; what it raises keeps it from that."""
+
+
+def build_environment(repo: Repository, request: BuildRequest, progress: BuildProgress | None = None) -> BuildResult:
+    """Build what a file declares and write envgit.lock. Raises as load_recipe() and build_recipe() do, and with
+    `options.locked` Conflict, before anything changed, when the result is not what the lock says."""
+    from envgit.building.locking import check_locked, lock_environment, write_lock
+
+    loaded = load_recipe(repo, request)
+    locked = loaded.locked if request.options.locked else None
+
+    def check(base: Snapshot, result: Snapshot) -> None:
+        if locked is not None:
+            check_locked(repo, locked, base, result)
+
+    result = build_recipe(repo, loaded.recipe, request.options, progress, check)
+    if loaded.environment is None or request.options.locked:
+        return result
+    made = lock_environment(repo, loaded, result.base, result.oid)
+    return result._replace(lock=loaded.lock_path if write_lock(loaded, made) else "")
+
+
 def build_recipe(
-    repo: Repository, recipe: Recipe, options: BuildOptions, progress: BuildProgress | None = None
+    repo: Repository,
+    recipe: Recipe,
+    options: BuildOptions,
+    progress: BuildProgress | None = None,
+    check: Check = lambda base, result: None,
 ) -> BuildResult:
     """Carry out a recipe. Each unit is durable as soon as it is done; the branch moves once, at the end.
 
@@ -47,8 +82,10 @@ def build_recipe(
                 place.stay(maker.last_of_target, _chains(evaluation, maker), maker.failed, name)
             raise
         assert result is not None
+        base = evaluation.bases[recipe.target]
+        check(base, result)
         landing = place.land(result, _chains(evaluation, maker), None, name)
-    return BuildResult(result.oid.hex(), tuple(maker.built), landing)
+    return BuildResult(result.oid.hex(), base.oid.hex(), tuple(maker.built), landing)
 
 
 def _chains(evaluation: Evaluation, maker: Maker) -> dict[str, Snapshot]:

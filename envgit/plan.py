@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from envgit.building.evaluation import Evaluation, NotWalked, Wanted, evaluating, needed_stages
+from envgit.building.loading import BuildRequest, load_recipe
 from envgit.building.options import BuildOptions
 from envgit.building.reasons import AFTER_A_CHANGE, Reasons
 from envgit.building.unit import Origin, Recipe, RevisionBase, StageBase
@@ -69,3 +70,8 @@ def _rest(evaluation: Evaluation, recipe: Recipe, walked: dict[str, int]) -> lis
         for unit in evaluation.units_of(stage, None)[max(seen, 0) :]:
             rest.append(PlannedUnit(stage.name, unit.text, unit.origin, "build", "", AFTER_A_CHANGE))
     return rest
+
+
+def plan_environment(repo: Repository, request: BuildRequest) -> BuildPlan:
+    """Return what building what a file declares would do. Raises as load_recipe() and build do."""
+    return plan_recipe(repo, load_recipe(repo, request).recipe, request.options)

@@ -57,7 +57,7 @@ Make = Callable[[Wanted], Snapshot | None]
 
 
 class Evaluation:
-    """One walk. `results`: the last commit of each stage that was walked, by number."""
+    """One walk. `results`, `bases`: the last and the base's commit of each stage that was walked, by number."""
 
     def __init__(self, repo: Repository, recipe: Recipe, options: BuildOptions, context: ContextFolder) -> None:
         self.repo = repo
@@ -65,6 +65,7 @@ class Evaluation:
         self.options = options
         self.index = BuildIndex(repo)
         self.results: dict[int, Snapshot] = {}
+        self.bases: dict[int, Snapshot] = {}
         self._counts: dict[int, int] = {}
         downloads = Downloads(repo.path(FOLDER, "downloads"), repo.environ, repo.monitor)
         now_ns = repo.now() * 1_000_000_000
@@ -105,13 +106,14 @@ class Evaluation:
         tip = self._base(stage)
         if tip is None:
             return None
+        self.bases[number] = tip
         units = self.units_of(stage, tip)
         self._counts[number] = self._count(number, tip)
         forced_from = self._forced_from(number, units)
         for index, unit in enumerate(units):
             inputs = self._digests(unit)
             key = unit_key(unit.record, tip, inputs, self.recipe.epoch)
-            forced = index >= forced_from
+            forced = index >= forced_from or (self.options.update is not None and _installs(unit))
             found = None if forced else self.index.find(key, tip.oid, self._accept(unit))
             tip = self._make(Wanted(stage, index + 1, unit, tip, key, inputs, found, forced))
             if tip is None:
@@ -149,7 +151,7 @@ class Evaluation:
     def _accept(self, unit: Unit) -> Accept:
         """A package unit has one key whatever versions it found: with pins only a commit that has those will do."""
         pins = self.recipe.pins
-        if pins is None or not isinstance(unit.action, Run) or not unit.action.packages:
+        if pins is None or not _installs(unit):
             return lambda snapshot: True
         return lambda snapshot: pins.issuperset(read_packages(self.repo, snapshot).splitlines())
 
@@ -166,6 +168,10 @@ class Evaluation:
                 raise NotWalked(source.source)
             self._images[source] = found
         return self._images[source].root
+
+
+def _installs(unit: Unit) -> bool:
+    return isinstance(unit.action, Run) and bool(unit.action.packages)
 
 
 class NotWalked(UsageError):

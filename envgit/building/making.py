@@ -62,7 +62,7 @@ class Maker:
         reason = self._reasons.why(wanted)
         self._progress.started(position, reason)
         started = time.monotonic()
-        self.last = self._carry_out(wanted)
+        self.last = self._known(wanted, self._carry_out(wanted))
         seconds = time.monotonic() - started
         self._evaluation.index.add(wanted.key, self.last.oid)
         self._progress.done(position, self.last.oid.hex(), seconds)
@@ -90,6 +90,14 @@ class Maker:
         again = record_tree(self._repo, wanted.parent, stamp, lambda writer: Written(found.root))
         self._evaluation.index.add(wanted.key, again.oid)
         return again
+
+    def _known(self, wanted: Wanted, made: Snapshot) -> Snapshot:
+        """Return the commit that was there before, when building it again gave nothing else."""
+        if not wanted.forced:
+            return made
+        parent = None if wanted.parent is None else wanted.parent.oid
+        same = self._evaluation.index.find(wanted.key, parent, lambda each: each.commit.tree == made.commit.tree)
+        return same if same is not None and same.commit.parents == made.commit.parents else made
 
     def _stamp(self, wanted: Wanted) -> Stamp:
         unit = wanted.unit

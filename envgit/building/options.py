@@ -25,6 +25,8 @@ class BuildOptions(NamedTuple):
     """The branch that the result becomes the tip of; None: the one that is checked out."""
     locked: bool = False
     """Install what envgit.lock has, and fail rather than differ from it."""
+    update: frozenset[str] | None = None
+    """Install newer versions of these packages, or with an empty set of all, than envgit.lock has; None: keep its versions."""
 
 
 def find_step(texts: list[str], word: str) -> int:

@@ -1,0 +1,196 @@
+"""Find the file that declares an environment, envgit.toml or a Dockerfile, and read it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from envgit.building.from_declaration import recipe_of_environment
+from envgit.building.from_dockerfile import recipe_of_dockerfile
+from envgit.building.options import BuildOptions
+from envgit.building.unit import Recipe
+from envgit.declaration.lock_file import LockedEnvironment, LockedPackage, LockFile, parse_lock
+from envgit.declaration.merging import resolve
+from envgit.declaration.parsing import parse
+from envgit.declaration.values import Declaration, Environment
+from envgit.dockerfile.parse import parse_dockerfile
+from envgit.errors import EnvgitError, UnknownPath, UsageError
+from envgit.repo import Repository
+
+DECLARATION = "envgit.toml"
+LOCK = "envgit.lock"
+_DOCKERFILES = ("Dockerfile", "Containerfile")
+_MOST_BYTES = 4 << 20
+
+
+class BuildRequest(NamedTuple):
+    """What to build. `file`: None: the envgit.toml (else Dockerfile) of the project; `name`: of an environment of it.
+
+    `context`: the folder of file patterns, for Dockerfiles; None: the file's own.
+    """
+
+    file: str | None = None
+    name: str = ""
+    context: str | None = None
+    target: str | None = None
+    build_args: tuple[tuple[str, str], ...] = ()
+    platform: str = ""
+    options: BuildOptions = BuildOptions()
+
+
+class Loaded(NamedTuple):
+    """A recipe with what it was made from. Of a Dockerfile `environment` and the lock are None."""
+
+    recipe: Recipe
+    path: str
+    environment: Environment | None = None
+    declaration: Declaration | None = None
+    lock: LockFile | None = None
+    locked: LockedEnvironment | None = None
+    lock_path: str = ""
+
+
+def load_recipe(repo: Repository, request: BuildRequest) -> Loaded:
+    """Read the declaration that `request` names, and the lock beside it.
+
+    Raises DeclarationError and DockerfileError with line and column, UnknownPath, UsageError.
+    """
+    path = find_file(repo, request.file)
+    if path.endswith(".toml"):
+        return _load_declaration(repo, path, request)
+    if request.name:
+        raise UsageError(f"{_shown(path)} is a Dockerfile, and names no environments", hint="--target STAGE")
+    folder = request.context or os.path.dirname(path)
+    ignore = read_file(path + ".dockerignore") or read_file(os.path.join(folder, ".dockerignore")) or b""
+    recipe = recipe_of_dockerfile(
+        parse_dockerfile(_require(path), _shown(path)),
+        folder,
+        ignore + b"\n.envgit\n",
+        target=request.target,
+        build_args=dict(request.build_args),
+        platform=request.platform,
+        is_revision=lambda word: _is_revision(repo, word),
+        epoch=environment_epoch(repo),
+    )
+    return Loaded(recipe, path)
+
+
+def find_file(repo: Repository, file: str | None) -> str:
+    """Return the path of the declaration: `file`, or what the project has. Raises UnknownPath."""
+    if file is not None:
+        path = os.path.abspath(file)
+        if os.path.isdir(path):
+            return _first(path)
+        return path
+    return _first(repo.project)
+
+
+def _first(folder: str) -> str:
+    for name in (DECLARATION, *_DOCKERFILES):
+        if os.path.exists(os.path.join(folder, name)):
+            return os.path.join(folder, name)
+    raise UnknownPath(
+        f"there is neither {DECLARATION} nor Dockerfile in {folder}", hint="write one, or name it: envgit build -f FILE"
+    )
+
+
+def environment_epoch(repo: Repository) -> int | None:
+    """Return SOURCE_DATE_EPOCH of the caller. Raises UsageError when it is no number of seconds."""
+    word = repo.environ.get("SOURCE_DATE_EPOCH", "")
+    if not word:
+        return None
+    if not word.isdecimal() or len(word) > 12:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH={word!r} is no number of seconds", hint="unset it, or set it to seconds since 1970"
+        )
+    return int(word)
+
+
+def read_file(path: str) -> bytes | None:
+    """Return a file's bytes, None when there is none. Raises UnknownPath for one that cannot be read."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UnknownPath(f"{_shown(path)} cannot be read: {error.strerror}") from error
+    if len(data) > _MOST_BYTES:
+        raise UsageError(f"{_shown(path)} has more than {_MOST_BYTES >> 20} MiB")
+    return data
+
+
+def _require(path: str) -> bytes:
+    data = read_file(path)
+    if data is None:
+        raise UnknownPath(f"there is no {_shown(path)}", hint="envgit build -f FILE")
+    return data
+
+
+def _load_declaration(repo: Repository, path: str, request: BuildRequest) -> Loaded:
+    if request.target or request.build_args:
+        raise UsageError(
+            f"--target and --build-arg are for Dockerfiles, and {_shown(path)} is none", hint="envgit build NAME"
+        )
+    folder = os.path.dirname(path)
+    declaration = parse(_require(path), _shown(path))
+    name = _choose(declaration, request.name)
+    environment = resolve(declaration, name, lambda file: _require(os.path.join(folder, file)))
+    lock_path = os.path.join(folder, LOCK)
+    text = read_file(lock_path)
+    lock = parse_lock(text, _shown(lock_path)) if text is not None else None
+    locked = lock.find(name) if lock is not None else None
+    epoch = environment_epoch(repo)
+    if epoch is None:
+        epoch = locked.source_date_epoch if locked is not None else repo.now()
+    if request.platform:
+        environment = environment._replace(options=environment.options._replace(platform=request.platform))
+    if request.options.locked and locked is None:
+        raise UsageError(
+            f"{_shown(lock_path)} has no environment {name!r}", hint="envgit build, without --locked, writes it"
+        )
+    recipe = recipe_of_environment(
+        environment,
+        folder,
+        ((DECLARATION, declaration.text),),
+        pins=_pins(locked, request.options),
+        exact=request.options.locked,
+        epoch=epoch,
+    )
+    return Loaded(recipe, path, environment, declaration, lock, locked, lock_path)
+
+
+def _pins(locked: LockedEnvironment | None, options: BuildOptions) -> tuple[LockedPackage, ...] | None:
+    """Return the packages that keep their versions; None: any version will do."""
+    if locked is None or options.update == frozenset():
+        return None
+    return tuple(each for each in locked.packages if each.name not in (options.update or ()))
+
+
+def _choose(declaration: Declaration, name: str) -> str:
+    names: Sequence[str] = [each.name for each in declaration.environments]
+    if not name and len(names) == 1:
+        return names[0]
+    if not name and "default" in names:
+        return "default"
+    known = ", ".join(names) or "none"
+    if not name:
+        raise UsageError(f"{declaration.file} declares several environments: {known}", hint="envgit build NAME")
+    if name not in names:
+        raise UsageError(f"{declaration.file} declares no environment {name!r}", hint=f"it declares: {known}")
+    return name
+
+
+def _is_revision(repo: Repository, word: str) -> bool:
+    try:
+        repo.resolve_bytes(word)
+    except EnvgitError:
+        return False
+    return True
+
+
+def _shown(path: str) -> str:
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
