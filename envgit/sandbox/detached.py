@@ -9,6 +9,7 @@ from socket import AF_UNIX, SOCK_CLOEXEC, SOCK_SEQPACKET, socket, socketpair
 from envgit import errors
 from envgit.errors import Conflict, EnvgitError, SandboxError
 from envgit.exec.background import start_background
+from envgit.monitor import NullMonitor
 from envgit.repo import Repository
 from envgit.sandbox.attaching import Ending, Terminal, attend
 from envgit.sandbox.creating import create_sandbox
@@ -111,20 +112,12 @@ def _read_report(repo: Repository, fd: int) -> EnvgitError | None:
     return SandboxError("the monitor ended before the program ran", hint="envgit doctor")
 
 
-class _Reporter:
+class _Reporter(NullMonitor):
     """What the caller hears of the start: a Monitor that passes warnings on until the program runs."""
 
     def __init__(self, fd: int) -> None:
+        super().__init__()
         self._fd = fd
-
-    def start(self, step: str, total: int | None = None, unit: str = "") -> None:
-        pass
-
-    def advance(self, amount: int = 1) -> None:
-        pass
-
-    def finish(self) -> None:
-        pass
 
     def note(self, message: str) -> None:
         self._tell(_NOTE, message)

@@ -82,3 +82,12 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probe")
     folder.chmod(0o755)
     return build(folder)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A folder of the host with a file in it."""
+    folder = tmp_path / "host"
+    folder.mkdir()
+    (folder / "in").write_text("hello\n")
+    return folder

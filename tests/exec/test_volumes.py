@@ -15,36 +15,11 @@ import pytest
 from envgit.errors import SandboxError
 from envgit.exec import linux, runner
 from envgit.exec.launch import launch
-from envgit.exec.spec import LiveRoot, Mount, OverlayRoot, SandboxSpec
+from envgit.exec.spec import LiveRoot, Mount, SandboxSpec
 from tests.exec.conftest import own
+from tests.exec.volumes import bind, output, upper_of
 
 MakeSpec = Callable[..., SandboxSpec]
-
-
-def output(capfd: pytest.CaptureFixture[str], spec: SandboxSpec, status: int = 0) -> str:
-    capfd.readouterr()
-    code = runner.run(spec)
-    out, err = capfd.readouterr()
-    assert code == status, (code, out, err)
-    return out
-
-
-def bind(source: Path, target: bytes = b"/x", **fields: object) -> Mount:
-    return Mount("bind", target, os.fsencode(source), **fields)  # type: ignore[arg-type]
-
-
-def upper_of(spec: SandboxSpec) -> Path:
-    assert isinstance(spec.root, OverlayRoot)
-    return Path(os.fsdecode(spec.root.upper))
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Path:
-    """A folder of the host with a file in it."""
-    folder = tmp_path / "host"
-    folder.mkdir()
-    (folder / "in").write_text("hello\n")
-    return folder
 
 
 # what is mounted
