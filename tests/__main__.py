@@ -66,6 +66,8 @@ def _ensure_range(file: Path) -> None:
 def _run_twice(command: list[str]) -> int:
     """Run a pytest command, and what failed once more, without other tests beside it; return the last exit status."""
     status = subprocess.run(command, cwd=CHECKOUT).returncode
+    if status < 0:
+        print(f"== pytest itself was ended by signal {-status}", flush=True)
     if status != 1 or "-x" in command:
         return status
     print("== what failed, once more and alone", flush=True)
