@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..row import Row
 from . import (
+    build,
     checkout_cached,
     commit_file,
     commit_packages,
@@ -27,6 +28,7 @@ ROWS: Sequence[Row] = (
     start.ROW,
     copies.ROW,
     ports.ROW,
+    build.ROW,
     status_many.ROW,
     materialise.ROW,
     memory.ROW,
