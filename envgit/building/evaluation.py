@@ -16,7 +16,7 @@ from envgit.building.copying import Sources, digest_copy, digest_mount
 from envgit.building.downloading import Downloads
 from envgit.building.key import unit_key
 from envgit.building.options import BuildOptions, find_step
-from envgit.building.recording import read_packages
+from envgit.building.packages_file import read_packages
 from envgit.building.unit import (
     Copy,
     FileSource,

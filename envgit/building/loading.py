@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
-from envgit.building.from_declaration import recipe_of_environment
-from envgit.building.from_dockerfile import recipe_of_dockerfile
 from envgit.building.options import BuildOptions
 from envgit.building.unit import Recipe
-from envgit.declaration.lock_file import LockedEnvironment, LockedPackage, LockFile, parse_lock
-from envgit.declaration.merging import resolve
-from envgit.declaration.parsing import parse
-from envgit.declaration.values import Declaration, Environment
-from envgit.dockerfile.parse import parse_dockerfile
-from envgit.errors import EnvgitError, UnknownPath, UsageError
-from envgit.repo import Repository
+from envgit.errors import EnvgitError, InvalidName, UnknownPath, UsageError
+from envgit.repo import BRANCH_PREFIX, TAG_PREFIX, Repository
+
+if TYPE_CHECKING:
+    from envgit.declaration.lock_file import LockedEnvironment, LockedPackage, LockFile
+    from envgit.declaration.values import Declaration, Environment
 
 DECLARATION = "envgit.toml"
 LOCK = "envgit.lock"
 _DOCKERFILES = ("Dockerfile", "Containerfile")
 _MOST_BYTES = 4 << 20
+_HEX = frozenset("0123456789abcdef")
 
 
 class BuildRequest(NamedTuple):
@@ -59,6 +58,9 @@ def load_recipe(repo: Repository, request: BuildRequest) -> Loaded:
     path = find_file(repo, request.file)
     if path.endswith(".toml"):
         return _load_declaration(repo, path, request)
+    from envgit.building.from_dockerfile import recipe_of_dockerfile  # of the two languages a build needs one
+    from envgit.dockerfile.parse import parse_dockerfile
+
     if request.name:
         raise UsageError(f"{_shown(path)} is a Dockerfile, and names no environments", hint="--target STAGE")
     folder = request.context or os.path.dirname(path)
@@ -130,6 +132,11 @@ def _require(path: str) -> bytes:
 
 
 def _load_declaration(repo: Repository, path: str, request: BuildRequest) -> Loaded:
+    from envgit.building.from_declaration import recipe_of_environment
+    from envgit.declaration.lock_file import parse_lock
+    from envgit.declaration.merging import resolve
+    from envgit.declaration.parsing import parse
+
     if request.target or request.build_args:
         raise UsageError(
             f"--target and --build-arg are for Dockerfiles, and {_shown(path)} is none", hint="envgit build NAME"
@@ -184,6 +191,13 @@ def _choose(declaration: Declaration, name: str) -> str:
 
 
 def _is_revision(repo: Repository, word: str) -> bool:
+    """Say whether a name is a branch, a tag, or spelled as only revisions are; `debian:12` is none."""
+    with suppress(InvalidName):
+        if any(repo.refs.resolve(prefix + word) for prefix in (BRANCH_PREFIX, TAG_PREFIX)):
+            return True
+    is_id = 4 <= len(word) <= 40 and _HEX.issuperset(word)
+    if not (is_id or word in ("HEAD", "@") or word.startswith("refs/") or any(mark in word for mark in "~^{")):
+        return False
     try:
         repo.resolve_bytes(word)
     except EnvgitError:

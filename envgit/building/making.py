@@ -1,4 +1,4 @@
-"""Make what a recipe wants and history does not have: each unit becomes a commit on top of the one before."""
+"""Make what a recipe wants: what history has is adopted, the rest is carried out; each unit a commit on top of the one before."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from envgit.building.context import make_input_tree
-from envgit.building.copying import apply_copy, make_mount_tree
 from envgit.building.evaluation import Evaluation, Wanted
 from envgit.building.progress import BuildProgress, Position
 from envgit.building.reasons import INPUTS_KEY, Reasons
-from envgit.building.recording import Stamp, Written, record_tree, record_upper
-from envgit.building.step import Trees, run_step
-from envgit.building.unit import Copy, Origin, Record, Run, Stage, TreeMount, Unit
+from envgit.building.stamp import Stamp
+from envgit.building.unit import Origin, Record, Stage
 from envgit.environment_config import parse_config
-from envgit.errors import EnvgitError, StepFailed
-from envgit.model import DirectoryRef, EnvironmentConfig, TreeWriter
-from envgit.sandbox.running import new_id, remove_sandbox_folder, sandbox_upper
 from envgit.snapshot import Snapshot, read_config_bytes
 
 
@@ -85,6 +79,8 @@ class Maker:
         parents = () if wanted.parent is None else (wanted.parent.oid,)
         if found.commit.parents == parents:
             return found
+        from envgit.building.recording import Written, record_tree
+
         config = parse_config(read_config_bytes(self._repo.objects, found))
         stamp = self._stamp(wanted)._replace(config=config)
         again = record_tree(self._repo, wanted.parent, stamp, lambda writer: Written(found.root))
@@ -112,69 +108,10 @@ class Maker:
         return Stamp(unit.text, record, wanted.key, self._recipe.files, unit.config, self._recipe.epoch)
 
     def _carry_out(self, wanted: Wanted) -> Snapshot:
-        stamp, parent, unit = self._stamp(wanted), wanted.parent, wanted.unit
-        if unit is None:
-            assert wanted.base is not None
-            return record_tree(self._repo, None, stamp, wanted.base.write)
-        assert parent is not None
-        action = unit.action
-        if isinstance(action, Run):
-            return self._run(unit, action, parent, stamp)
-        if isinstance(action, Copy):
-            items, sources, reader = action.items, self._evaluation.sources, self._repo.reader
+        from envgit.building.carrying_out import Worker  # most builds find everything in history
 
-            def copy(writer: TreeWriter) -> Written:
-                root = apply_copy(sources, items, parent.root, reader, writer, self._recipe.epoch)
-                return Written(root)
-
-            return record_tree(self._repo, parent, stamp, copy)
-        return record_tree(self._repo, parent, stamp, None)
-
-    def _run(self, unit: Unit, run: Run, parent: Snapshot, stamp: Stamp) -> Snapshot:
-        repo, options = self._repo, self._evaluation.options
-        id = new_id()
+        worker = Worker(self._evaluation)
         try:
-            trees = Trees(lambda: self._input_tree(run), self._mounted_tree)
-            status, packages = run_step(repo, unit, run, parent.oid, id, options, self._recipe.epoch, trees)
-            upper = sandbox_upper(repo, id).upper
-            if status == 0:
-                return record_upper(repo, upper, parent, stamp, packages)
-            self._keep_failed(unit, run, parent, stamp, upper)
+            return worker.carry_out(wanted, self._stamp(wanted))
         finally:
-            remove_sandbox_folder(repo, id)
-        where = f"{unit.origin}: " if unit.origin.line else ""
-        raise StepFailed(
-            f"{where}the step ended with status {status}: {unit.text.strip().splitlines()[0]}",
-            status=status,
-            hint="look at what it left: envgit shell --failed" if self.failed is not None else None,
-        )
-
-    def _keep_failed(self, unit: Unit, run: Run, parent: Snapshot, stamp: Stamp, upper: str) -> None:
-        """Make a commit of what a failed step left, with the variables, folder and user that it had."""
-        config = parse_config(read_config_bytes(self._repo.objects, parent))
-        config = config._replace(
-            env=tuple({**dict(config.env), **dict(run.env)}.items()),
-            working_dir=run.workdir or config.working_dir,
-            user=run.user or config.user,
-            entrypoint=(),
-            cmd=("/bin/sh",),
-        )
-        kept = stamp._replace(text=f"failed: {unit.text}", key=None, config=config)
-        try:
-            self.failed = record_upper(self._repo, upper, parent, kept)
-        except (EnvgitError, OSError) as error:
-            self._repo.monitor.warn(f"what the failed step left could not be kept: {error}")
-
-    def _input_tree(self, run: Run) -> str:
-        sources = self._evaluation.sources
-        epoch = self._recipe.epoch
-        return self._dangling("inputs", lambda writer: make_input_tree(sources.context, run.inputs, writer, epoch))
-
-    def _dangling(self, what: str, write: Callable[[TreeWriter], DirectoryRef]) -> str:
-        """Make a commit that only this build mounts; no ref keeps it."""
-        stamp = Stamp(f"{what} of a build step", {}, None, (), EnvironmentConfig(), self._recipe.epoch)
-        return record_tree(self._repo, None, stamp, lambda writer: Written(write(writer))).oid.hex()
-
-    def _mounted_tree(self, mount: TreeMount) -> str:
-        sources = self._evaluation.sources
-        return self._dangling("mounted", lambda writer: make_mount_tree(sources, mount, writer, self._recipe.epoch))
+            self.failed = worker.failed

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from envgit.building.key import format_record
 from envgit.building.package_list import merge_package_lists
-from envgit.building.unit import Record
+from envgit.building.packages_file import PACKAGES_NAME, read_packages
+from envgit.building.stamp import Stamp
 from envgit.capturing import capture_upper
 from envgit.environment_config import format_config
 from envgit.errors import EnvgitError
@@ -27,21 +28,7 @@ from envgit.store.pack_writer import PackSession
 from envgit.trees import PackTreeWriter
 from envgit.uppers import Upper, open_upper
 
-PACKAGES_NAME = b"packages.lock"
-"""In the tree of a commit: what package units installed, up to it."""
 _SUBJECT_CHARACTERS = 100
-
-
-class Stamp(NamedTuple):
-    """What is recorded beside the files. Without a `key` nothing finds the commit again: a failed step's."""
-
-    text: str
-    record: Record
-    key: bytes | None
-    files: tuple[tuple[str, bytes], ...]
-    """Of the recipe, beside rootfs/."""
-    config: EnvironmentConfig | None
-    epoch: int | None
 
 
 class Written(NamedTuple):
@@ -113,12 +100,6 @@ def record_tree(
         return oid
 
     return _under_lock(repo, record)
-
-
-def read_packages(repo: Repository, snapshot: Snapshot) -> bytes:
-    """Return the list of what package units installed up to a commit (building/package_list.py); b"" when none did."""
-    oid = next((oid for _, name, oid in snapshot.tree_entries if name == PACKAGES_NAME), None)
-    return b"" if oid is None else repo.objects.read(oid)[1]
 
 
 def _under_lock(repo: Repository, record: Callable[[], bytes]) -> Snapshot:

@@ -1,0 +1,20 @@
+"""What a commit of a build records beside files."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from envgit.building.unit import Record
+from envgit.model import EnvironmentConfig
+
+
+class Stamp(NamedTuple):
+    """Without a `key` nothing finds the commit again: a failed step's."""
+
+    text: str
+    record: Record
+    key: bytes | None
+    files: tuple[tuple[str, bytes], ...]
+    """Of the recipe, beside rootfs/."""
+    config: EnvironmentConfig | None
+    epoch: int | None
