@@ -20,13 +20,15 @@ from envgit.snapshot import Snapshot
 class BuildResult(NamedTuple):
     """`oid`: the last commit of the build; `base`: the commit of the target's base; `landing`: where the branch is.
 
-    `lock`: the path of the envgit.lock that was written, "" when it did not change or there is none.
+    `digest`: of the image that the base was, else "". `lock`: the path of the envgit.lock that was written, "" when it did
+    not change or there is none.
     """
 
     oid: str
     base: str
     units: tuple[BuiltUnit, ...]
     landing: Landing
+    digest: str = ""
     lock: str = ""
 
     @property
@@ -54,7 +56,7 @@ def build_environment(repo: Repository, request: BuildRequest, progress: BuildPr
     result = build_recipe(repo, loaded.recipe, request.options, progress, check)
     if loaded.environment is None or request.options.locked:
         return result
-    made = lock_environment(repo, loaded, result.base, result.oid)
+    made = lock_environment(repo, loaded, result.base, result.oid, result.digest)
     return result._replace(lock=loaded.lock_path if write_lock(loaded, made) else "")
 
 
@@ -85,7 +87,7 @@ def build_recipe(
         base = evaluation.bases[recipe.target]
         check(base, result)
         landing = place.land(result, _chains(evaluation, maker), None, name)
-    return BuildResult(result.oid.hex(), base.oid.hex(), tuple(maker.built), landing)
+    return BuildResult(result.oid.hex(), base.oid.hex(), tuple(maker.built), landing, evaluation.digests.get(name, ""))
 
 
 def _chains(evaluation: Evaluation, maker: Maker) -> dict[str, Snapshot]:

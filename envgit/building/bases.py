@@ -33,11 +33,16 @@ class NewBase(NamedTuple):
     record: Record
     key: bytes
     write: Callable[[TreeWriter], Written]
+    digest: str = ""
+    """Of an image: "sha256:HEX"."""
 
 
-def open_base(repo: Repository, base: ScratchBase | SourceBase, folder: str, epoch: int | None, pull: bool) -> NewBase:
+def open_base(
+    repo: Repository, base: ScratchBase | SourceBase, folder: str, epoch: int | None, *, pull: bool, digest: str
+) -> NewBase:
     """Return a base, without reading more of it than tells it from others. Relative paths are below `folder`.
 
+    `digest`: what a lock says that an image's name stands for, "" when none does; `pull`: ask again all the same.
     Raises UsageError for a source that is not understood, SourceError for one that cannot be had.
     """
     record = record_of_base(base)
@@ -52,7 +57,7 @@ def open_base(repo: Repository, base: ScratchBase | SourceBase, folder: str, epo
         )
     source = parse_source(base.source)
     if isinstance(source, ImageSource):
-        return _open_image(repo, base, source, record, folder, epoch, pull)
+        return _open_image(repo, base, source, record, folder, epoch, pull, digest)
     if isinstance(source, DirectorySource | TarSource):
         source = type(source)(os.path.join(folder, source.path))
     if isinstance(source, HostSource):
@@ -70,7 +75,14 @@ def open_base(repo: Repository, base: ScratchBase | SourceBase, folder: str, epo
 
 
 def _open_image(
-    repo: Repository, base: SourceBase, source: ImageSource, record: Record, folder: str, epoch: int | None, pull: bool
+    repo: Repository,
+    base: SourceBase,
+    source: ImageSource,
+    record: Record,
+    folder: str,
+    epoch: int | None,
+    pull: bool,
+    known: str,
 ) -> NewBase:
     from envgit.images import open_image, read_image, resolve_digest
 
@@ -80,7 +92,8 @@ def _open_image(
         ).encode()
 
     if source.transport == "docker":
-        digest = SourcePins(repo).pin(f"{source} {base.platform}", resolve, default=None, pull=pull)
+        default = known.encode() or None
+        digest = SourcePins(repo).pin(f"{source} {base.platform} {known}", resolve, default=default, pull=pull)
         source = ImageSource(source.transport, source.path, "", digest.decode(), source.index)
     else:
         digest = resolve()
@@ -90,7 +103,7 @@ def _open_image(
         with opened as image:
             return Written(read_image(image, writer, repo.monitor).root, image.config)
 
-    return NewBase(record, base_key(record, digest, epoch), write)
+    return NewBase(record, base_key(record, digest, epoch), write, digest.decode())
 
 
 def _write_nothing(writer: TreeWriter) -> Written:

@@ -66,6 +66,8 @@ class Evaluation:
         self.index = BuildIndex(repo)
         self.results: dict[int, Snapshot] = {}
         self.bases: dict[int, Snapshot] = {}
+        self.digests: dict[str, str] = {}
+        """What the images of stages are, by the stage's name."""
         self._counts: dict[int, int] = {}
         downloads = Downloads(repo.path(FOLDER, "downloads"), repo.environ, repo.monitor)
         now_ns = repo.now() * 1_000_000_000
@@ -133,7 +135,15 @@ class Evaluation:
             return self.results[base.number]
         if isinstance(base, RevisionBase):
             return read_snapshot(self.repo.objects, self.repo.resolve_bytes(base.revision))
-        new = open_base(self.repo, base, self.recipe.context, self.recipe.epoch, self.options.pull)
+        new = open_base(
+            self.repo,
+            base,
+            self.recipe.context,
+            self.recipe.epoch,
+            pull=self.options.pull,
+            digest=self.recipe.base_digest,
+        )
+        self.digests[stage.name] = new.digest
         forced = self.options.no_cache
         found = None if forced else self.index.find(new.key, None)
         return self._make(Wanted(stage, 0, None, None, new.key, (), found, forced, new))

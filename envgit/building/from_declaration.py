@@ -28,10 +28,10 @@ from envgit.building.unit import (
 )
 from envgit.declaration.lock_file import LockedPackage
 from envgit.declaration.request import format_request
+from envgit.declaration.texts import SANDBOX_LABEL
 from envgit.declaration.values import BaseOptions, Command, Config, Environment, FileEntry, Place, Sandbox, Step
 from envgit.model import EnvironmentConfig
 
-REQUEST_LABEL = "envgit.sandbox"
 SOURCE_KINDS = frozenset(("tar", "dir", "oci", "oci-archive", "docker-archive", "docker", "debian", "ubuntu"))
 _IGNORED = b".envgit\n.git\n"
 
@@ -43,6 +43,7 @@ def recipe_of_environment(
     *,
     pins: Sequence[LockedPackage] | None,
     exact: bool,
+    base_digest: str,
     epoch: int,
 ) -> Recipe:
     """Return the recipe of a merged environment. `files`: what its commits keep beside rootfs/; `pins`: versions to prefer,
@@ -61,7 +62,7 @@ def recipe_of_environment(
         units,
     )
     lines = None if pins is None else frozenset(format_package_list(pins).splitlines())
-    return Recipe((stage,), 0, folder, _IGNORED, files, lines, epoch)
+    return Recipe((stage,), 0, folder, _IGNORED, files, lines, base_digest, epoch)
 
 
 def base_of(source: str, options: BaseOptions) -> Base:
@@ -118,7 +119,7 @@ def merge_config(base: EnvironmentConfig, config: Config | None, sandbox: Sandbo
     """Return the base's configuration with what the declaration says over it; the sandbox's request as a label."""
     extra = dict(base.extra)
     labels = dict(_table(extra, "Labels"))
-    labels.pop(REQUEST_LABEL, None)  # the base's was asked for by somebody else
+    labels.pop(SANDBOX_LABEL, None)  # the base's was asked for by somebody else
     result = base
     if config is not None:
         labels.update((each.name, each.value) for each in config.labels)
@@ -135,7 +136,7 @@ def merge_config(base: EnvironmentConfig, config: Config | None, sandbox: Sandbo
             entrypoint=base.entrypoint if config.entrypoint is None else _words(config.entrypoint, "-c"),
         )
     if sandbox is not None and (request := format_request(sandbox)) != "{}":
-        labels[REQUEST_LABEL] = request
+        labels[SANDBOX_LABEL] = request
     if labels or "Labels" in extra:
         extra["Labels"] = labels
     return result._replace(extra=extra)

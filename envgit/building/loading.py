@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import suppress
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.building.options import BuildOptions
 from envgit.building.unit import Recipe
-from envgit.errors import EnvgitError, InvalidName, UnknownPath, UsageError
+from envgit.errors import EnvgitError, UnknownPath, UsageError
+from envgit.layers.descent import open_beneath
 from envgit.repo import BRANCH_PREFIX, TAG_PREFIX, Repository
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ DECLARATION = "envgit.toml"
 LOCK = "envgit.lock"
 _DOCKERFILES = ("Dockerfile", "Containerfile")
 _MOST_BYTES = 4 << 20
+_LOCK_MOST_BYTES = 64 << 20
 _HEX = frozenset("0123456789abcdef")
 
 
@@ -109,18 +110,41 @@ def environment_epoch(repo: Repository) -> int | None:
     return int(word)
 
 
-def read_file(path: str) -> bytes | None:
+def read_file(path: str, most_bytes: int = _MOST_BYTES) -> bytes | None:
     """Return a file's bytes, None when there is none. Raises UnknownPath for one that cannot be read."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise UnknownPath(f"{_shown(path)} cannot be read: {error.strerror}") from error
-    if len(data) > _MOST_BYTES:
-        raise UsageError(f"{_shown(path)} has more than {_MOST_BYTES >> 20} MiB")
+    return _read_open(fd, path, most_bytes)
+
+
+def read_beneath(folder: str, file: str) -> bytes:
+    """Return the bytes of a file below a folder; no link leads out of it. Raises UnknownPath, UsageError."""
+    path = os.path.join(folder, file)
+    try:
+        folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = open_beneath(folder_fd, os.fsencode(file), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        finally:
+            os.close(folder_fd)
+    except OSError as error:
+        raise UnknownPath(f"{_shown(path)} cannot be read: {error.strerror}", hint="it may not be a link") from error
+    return _read_open(fd, path, _MOST_BYTES)
+
+
+def _read_open(fd: int, path: str, most_bytes: int) -> bytes:
+    try:
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise UsageError(f"{_shown(path)} is no file", hint="envgit build -f FILE")
+            data = file.read(most_bytes + 1)
+    except OSError as error:
+        raise UnknownPath(f"{_shown(path)} cannot be read: {error.strerror}") from error
+    if len(data) > most_bytes:
+        raise UsageError(f"{_shown(path)} has more than {most_bytes >> 20} MiB")
     return data
 
 
@@ -134,7 +158,7 @@ def _require(path: str) -> bytes:
 def _load_declaration(repo: Repository, path: str, request: BuildRequest) -> Loaded:
     from envgit.building.from_declaration import recipe_of_environment
     from envgit.declaration.lock_file import parse_lock
-    from envgit.declaration.merging import resolve
+    from envgit.declaration.merging import find_environment, resolve
     from envgit.declaration.parsing import parse
 
     if request.target or request.build_args:
@@ -143,10 +167,16 @@ def _load_declaration(repo: Repository, path: str, request: BuildRequest) -> Loa
         )
     folder = os.path.dirname(path)
     declaration = parse(_require(path), _shown(path))
-    name = _choose(declaration, request.name)
-    environment = resolve(declaration, name, lambda file: _require(os.path.join(folder, file)))
+    name = find_environment(declaration, request.name).name
+    texts = {DECLARATION: declaration.text}
+
+    def read(file: str) -> bytes:
+        texts[file] = read_beneath(folder, file)
+        return texts[file]
+
+    environment = resolve(declaration, name, read)
     lock_path = os.path.join(folder, LOCK)
-    text = read_file(lock_path)
+    text = read_file(lock_path, _LOCK_MOST_BYTES)
     lock = parse_lock(text, _shown(lock_path)) if text is not None else None
     locked = lock.find(name) if lock is not None else None
     epoch = environment_epoch(repo)
@@ -161,9 +191,10 @@ def _load_declaration(repo: Repository, path: str, request: BuildRequest) -> Loa
     recipe = recipe_of_environment(
         environment,
         folder,
-        ((DECLARATION, declaration.text),),
+        tuple(texts.items()),
         pins=_pins(locked, request.options),
         exact=request.options.locked,
+        base_digest=locked.digest if locked is not None and locked.source == environment.source else "",
         epoch=epoch,
     )
     return Loaded(recipe, path, environment, declaration, lock, locked, lock_path)
@@ -176,25 +207,10 @@ def _pins(locked: LockedEnvironment | None, options: BuildOptions) -> tuple[Lock
     return tuple(each for each in locked.packages if each.name not in (options.update or ()))
 
 
-def _choose(declaration: Declaration, name: str) -> str:
-    names: Sequence[str] = [each.name for each in declaration.environments]
-    if not name and len(names) == 1:
-        return names[0]
-    if not name and "default" in names:
-        return "default"
-    known = ", ".join(names) or "none"
-    if not name:
-        raise UsageError(f"{declaration.file} declares several environments: {known}", hint="envgit build NAME")
-    if name not in names:
-        raise UsageError(f"{declaration.file} declares no environment {name!r}", hint=f"it declares: {known}")
-    return name
-
-
 def _is_revision(repo: Repository, word: str) -> bool:
     """Say whether a name is a branch, a tag, or spelled as only revisions are; `debian:12` is none."""
-    with suppress(InvalidName):
-        if any(repo.refs.resolve(prefix + word) for prefix in (BRANCH_PREFIX, TAG_PREFIX)):
-            return True
+    if any(repo.refs.resolve(prefix + word) for prefix in (BRANCH_PREFIX, TAG_PREFIX)):
+        return True
     is_id = 4 <= len(word) <= 40 and _HEX.issuperset(word)
     if not (is_id or word in ("HEAD", "@") or word.startswith("refs/") or any(mark in word for mark in "~^{")):
         return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
+from typing import NamedTuple
 
 from envgit.building.loading import Loaded, read_file
 from envgit.building.package_list import parse_package_list
@@ -28,7 +30,7 @@ class LockedChange(Conflict):
         self.differences = differences
 
 
-def lock_environment(repo: Repository, loaded: Loaded, base: str, result: str) -> LockedEnvironment:
+def lock_environment(repo: Repository, loaded: Loaded, base: str, result: str, digest: str) -> LockedEnvironment:
     """Return what the lock says about a finished build; `base` and `result` are ids of commits."""
     assert loaded.environment is not None and loaded.recipe.epoch is not None
     first = read_snapshot(repo.objects, bytes.fromhex(base))
@@ -73,8 +75,9 @@ def check_locked(repo: Repository, locked: LockedEnvironment, base: Snapshot, re
             (f"base: {base.root.sha256.hex()[:12]}, locked: {locked.base[:12]}",),
             hint="name it by a digest or a snapshot; or move the lock: envgit update",
         )
-    differences = compare_packages(locked.packages, parse_package_list(read_packages(repo, result)))
-    if differences:
+    moves = compare_packages(locked.packages, parse_package_list(read_packages(repo, result)))
+    if moves:
+        differences = tuple(map(str, moves))
         raise LockedChange(
             f"the packages of {locked.name!r} are not those that are locked: {_shown(differences)}",
             differences,
@@ -89,23 +92,34 @@ def check_locked(repo: Repository, locked: LockedEnvironment, base: Snapshot, re
         )
 
 
-def compare_packages(old: tuple[LockedPackage, ...], new: tuple[LockedPackage, ...]) -> tuple[str, ...]:
-    """Return a line per package that differs: `+ name version`, `- name version`, `~ name old -> new`, as `diff --packages`."""
+class PackageMove(NamedTuple):
+    """A line of the lock that appeared (`old` is None), went (`new` is None) or changed."""
+
+    old: LockedPackage | None
+    new: LockedPackage | None
+
+    @property
+    def package(self) -> LockedPackage:
+        found = self.new or self.old
+        assert found is not None
+        return found
+
+    def __str__(self) -> str:
+        """Return `+ name version (manager)`, `- ...` or `~ name old -> new (manager)`, as the summaries of commits."""
+        old, new, package = self.old, self.new, self.package
+        if old is None or new is None:
+            return f"{'+' if old is None else '-'} {package.name} {package.version} ({package.manager})"
+        if old.version == new.version:
+            return f"~ {package.name} {package.version} ({package.manager}: another file)"
+        return f"~ {package.name} {old.version} -> {new.version} ({package.manager})"
+
+
+def compare_packages(old: Iterable[LockedPackage], new: Iterable[LockedPackage]) -> tuple[PackageMove, ...]:
+    """Return what differs between two sets, by manager, name and architecture."""
     before = {(each.manager, each.name, each.architecture): each for each in old}
     after = {(each.manager, each.name, each.architecture): each for each in new}
-    lines = []
-    for key in sorted(before.keys() | after.keys()):
-        left, right = before.get(key), after.get(key)
-        if left is None and right is not None:
-            lines.append(f"+ {right.name} {right.version} ({right.manager})")
-        elif left is not None and right is None:
-            lines.append(f"- {left.name} {left.version} ({left.manager})")
-        elif left is not None and right is not None and left != right:
-            moved = left.version if left.version == right.version else f"{left.version} -> {right.version}"
-            lines.append(
-                f"~ {left.name} {moved} ({left.manager}{', another file' if left.version == right.version else ''})"
-            )
-    return tuple(lines)
+    pairs = ((before.get(key), after.get(key)) for key in sorted(before.keys() | after.keys()))
+    return tuple(PackageMove(left, right) for left, right in pairs if left != right)
 
 
 def _different_paths(repo: Repository, locked: LockedEnvironment, result: Snapshot) -> tuple[str, ...]:

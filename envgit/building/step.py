@@ -11,6 +11,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from envgit.building.build_index import FOLDER
+from envgit.building.caller_network import authorities, index_variables, proxy_variables
 from envgit.building.options import BuildOptions, NetworkPolicy
 from envgit.building.unit import CacheMount, Run, SecretMount, TmpfsMount, TreeMount, Unit
 from envgit.errors import StorageError, UsageError
@@ -54,19 +55,21 @@ def run_step(
     Raises UsageError for a secret that was not given, SandboxError when the program cannot be started.
     """
     secrets = _secrets(unit, run, options.secrets)
-    files = [(injected.path, injected.content) for injected in run.files]
-    files += [(mount.target, value) for mount, value in secrets if not mount.environment]
-    environment = dict(run.env)
-    environment.update(
-        (m.environment, value.decode("utf-8", "surrogateescape")) for m, value in secrets if m.environment
-    )
-    if epoch is not None:
-        environment.setdefault("SOURCE_DATE_EPOCH", str(epoch))
+    environment, files = _environment(repo, run, secrets, epoch)
     with ExitStack() as held:
         mounts = [_mount(repo, mount, trees, held) for mount in run.mounts if not isinstance(mount, SecretMount)]
         if run.inputs:
             mounts.append(MountRequest("rev", f"{trees.inputs()}:/", INPUTS_TARGET, readonly=True))
             environment.setdefault("ENVGIT_INPUTS", INPUTS_TARGET)
+        left = ""
+        if run.packages:
+            left = held.enter_context(_output_volume(repo, id))
+            folder = os.path.dirname(run.packages)
+            for path in [path for path in files if os.path.dirname(path) == folder]:
+                # Nothing can be mounted over what is not there.
+                place = f"{volume_data(repo, left)}/{os.path.basename(path)}"
+                storage.write_file(place, files.pop(path), step="build-input", mode=0o644)
+            mounts.insert(0, MountRequest("volume", left, folder))
         request = RunRequest(
             revision=parent.hex(),
             entrypoint=run.argv[0],
@@ -75,29 +78,39 @@ def run_step(
             workdir=run.workdir or None,
             user=run.user or None,
             mounts=tuple(mounts),
-            files=tuple(files),
+            files=tuple(files.items()),
             network=choose_network(run.network, options.network),
             clean_environment=True,
+            settled=True,
         )
-        left = ""
-        if run.packages:
-            left = held.enter_context(_output_volume(repo, id))
-            folder = os.path.dirname(run.packages)
-            inside = [(path, content) for path, content in files if os.path.dirname(path) == folder]
-            for path, content in inside:  # nothing can be mounted over what is not there
-                storage.write_file(
-                    f"{volume_data(repo, left)}/{os.path.basename(path)}", content, step="build-input", mode=0o644
-                )
-            request = request._replace(
-                mounts=(MountRequest("volume", left, folder), *request.mounts),
-                files=tuple(file for file in files if file not in inside),
-            )
         null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
         held.callback(os.close, null)
         status = run_once(repo, request, id, stdio=(null, 2, 2), keep=True)
         if status or not run.packages:
             return Ended(status, b"")
         return Ended(status, _read_list(os.path.join(volume_data(repo, left), os.path.basename(run.packages))))
+
+
+def _environment(
+    repo: Repository, run: Run, secrets: list[tuple[SecretMount, bytes]], epoch: int | None
+) -> tuple[dict[str, str], dict[str, bytes]]:
+    """Return variables and memory files of a step."""
+    environment = {**proxy_variables(repo.environ), **dict(run.env)}
+    files = {injected.path: injected.content for injected in run.files}
+    for mount, value in secrets:
+        if mount.environment:
+            environment[mount.environment] = value.decode("utf-8", "surrogateescape")
+        else:
+            files[mount.target] = value
+    if epoch is not None:
+        environment.setdefault("SOURCE_DATE_EPOCH", str(epoch))
+    if run.packages:
+        target = os.path.join(os.path.dirname(run.packages), "ca-certificates.crt")
+        variables, bundle = authorities(repo.environ, target)
+        environment = {**index_variables(repo.environ), **variables, **environment}
+        if bundle is not None:
+            files[target] = bundle
+    return environment, files
 
 
 def choose_network(of_unit: NetworkPolicy, policy: NetworkPolicy) -> NetworkMode | None:

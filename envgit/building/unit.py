@@ -202,5 +202,7 @@ class Recipe(NamedTuple):
     files: tuple[tuple[str, bytes], ...] = ()
     pins: frozenset[bytes] | None = None
     """Lines of package lists (building/package_list.py): commits of package units that installed anything else are not reused."""
+    base_digest: str = ""
+    """What the name of an image stands for, as a lock says; of recipes of one stage."""
     epoch: int | None = None
     """SOURCE_DATE_EPOCH: no recorded time is later, and programs get the variable."""
