@@ -47,6 +47,13 @@ def declared_text(config: EnvironmentConfig, name: str) -> str:
     return value if isinstance(value, str) and _is_plain(value) else ""
 
 
+def declared_label(config: EnvironmentConfig, name: str) -> str:
+    """Return the text of a label (Labels), or ""."""
+    labels = config.extra.get("Labels")
+    value = labels.get(name) if isinstance(labels, dict) else None
+    return value if isinstance(value, str) and _is_plain(value) else ""
+
+
 def _strings(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
     value = fields.get(name)
     if value is None:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import os
 from io import BytesIO
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from envgit.environment_config import DEFAULT_CONFIG, format_config
-from envgit.errors import Conflict
-from envgit.layers.sources import Imported, LeftOut, Source, read_source
+from envgit.errors import Conflict, UsageError
+from envgit.layers.sources import (
+    DirectorySource,
+    HostSource,
+    ImageSource,
+    Imported,
+    LeftOut,
+    LocalSource,
+    Source,
+    TarSource,
+    read_source,
+)
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.snapshot import read_config_bytes, read_snapshot, write_snapshot
 from envgit.trees import PackTreeWriter, Session
 from envgit.uppers import claim_worktree, has_changes
 from envgit.worktree import worktree_name
+
+if TYPE_CHECKING:
+    from envgit.images import Image
+
+
+_LOCAL = (HostSource, DirectorySource, TarSource)
 
 
 class ImportResult(NamedTuple):
@@ -47,15 +63,38 @@ def import_environment(
     message: str | None = None,
     dry_run: bool = False,
     stdin: BinaryIO | None = None,
+    platform: str = "",
 ) -> ImportResult:
     """Read `source` and commit it as the next revision of the current branch.
 
-    Atomic: the branch moves after everything is durable, or not at all. Raises SourceError and HostileInput from the
-    source, Conflict when the worktree has uncommitted changes or a running sandbox.
+    An image brings its configuration; other sources keep that of the parent. `platform`: of an image that has several; "" is
+    this machine's. Atomic: the branch moves after everything is durable, or not at all. Raises SourceError and HostileInput
+    from the source, Conflict when the worktree has uncommitted changes or a running sandbox.
     """
+    if isinstance(source, ImageSource):
+        from envgit.images import open_image
+
+        # Found before the repository's lock is taken: others need not wait for a name server.
+        with open_image(source, environ=repo.environ, monitor=repo.monitor, platform=platform) as image:
+            return _import(repo, source, image, message, dry_run, stdin)
+    if platform:
+        raise UsageError(f"{source} has no choice of platforms", hint="leave --platform out; images have it")
+    return _import(repo, source, source, message, dry_run, stdin)
+
+
+def _import(
+    repo: Repository,
+    source: Source,
+    opened: LocalSource | Image,
+    message: str | None,
+    dry_run: bool,
+    stdin: BinaryIO | None,
+) -> ImportResult:
     subject = (message or f"import {source}").strip("\n")
+    if not message and not isinstance(opened, _LOCAL):
+        subject += f"\n\n{opened.platform}, digest {opened.digest}"
     if dry_run:
-        imported = _read(repo, source, _CountingSession(), stdin)
+        imported = _read(repo, opened, _CountingSession(), stdin)
         return ImportResult(
             repo.branch_name() or "",
             "",
@@ -75,9 +114,12 @@ def import_environment(
         if has_changes(repo, pointer, head.oid):
             _refuse_dirty(repo, head.oid)
         parent = read_snapshot(repo.objects, head.oid) if head.oid is not None else None
-        config = read_config_bytes(repo.objects, parent) if parent else format_config(DEFAULT_CONFIG)
+        if not isinstance(opened, _LOCAL):
+            config = format_config(opened.config)
+        else:
+            config = read_config_bytes(repo.objects, parent) if parent else format_config(DEFAULT_CONFIG)
         with repo.objects.pack_session() as session:
-            imported = _read(repo, source, session, stdin)
+            imported = _read(repo, opened, session, stdin)
             oid = write_snapshot(
                 session,
                 imported.root,
@@ -109,9 +151,13 @@ def import_environment(
     )
 
 
-def _read(repo: Repository, source: Source, session: Session, stdin: BinaryIO | None) -> Imported:
+def _read(repo: Repository, opened: LocalSource | Image, session: Session, stdin: BinaryIO | None) -> Imported:
+    if not isinstance(opened, _LOCAL):
+        from envgit.images import read_image
+
+        return read_image(opened, PackTreeWriter(session), repo.monitor)
     stdin = stdin if stdin is not None else BytesIO()
-    return read_source(source, PackTreeWriter(session), repo.monitor, stdin=stdin, is_root=os.geteuid() == 0)
+    return read_source(opened, PackTreeWriter(session), repo.monitor, stdin=stdin, is_root=os.geteuid() == 0)
 
 
 def _refuse_dirty(repo: Repository, tip: bytes | None) -> None:

@@ -33,6 +33,7 @@ def init_repository(
     branch: str = "main",
     message: str | None = None,
     stdin: BinaryIO | None = None,
+    platform: str = "",
 ) -> InitResult:
     """Create `path/.envgit` on an unborn `branch`, and import `source` into it.
 
@@ -57,7 +58,7 @@ def init_repository(
     try:
         imported = None
         if source is not None:
-            imported = import_environment(repo, source, message=message, stdin=stdin)
+            imported = import_environment(repo, source, message=message, stdin=stdin, platform=platform)
     except BaseException:
         if not existed:
             shutil.rmtree(git_dir, ignore_errors=True)

@@ -10,6 +10,7 @@ from envgit.building.loading import BuildRequest, load_recipe
 from envgit.building.options import BuildOptions
 from envgit.building.reasons import AFTER_A_CHANGE, Reasons
 from envgit.building.unit import Origin, Recipe, RevisionBase, StageBase
+from envgit.errors import EnvgitError
 from envgit.repo import Repository
 from envgit.snapshot import Snapshot
 
@@ -67,8 +68,9 @@ def _rest(evaluation: Evaluation, recipe: Recipe, walked: dict[str, int]) -> lis
         seen = walked.get(stage.name, -1)
         if seen < 0 and not isinstance(stage.base, StageBase | RevisionBase):
             rest.append(PlannedUnit(stage.name, stage.text, stage.origin, "build", "", AFTER_A_CHANGE))
-        for unit in evaluation.units_of(stage, None)[max(seen, 0) :]:
-            rest.append(PlannedUnit(stage.name, unit.text, unit.origin, "build", "", AFTER_A_CHANGE))
+        with suppress(EnvgitError):  # units that cannot be told before their base is known
+            for unit in evaluation.units_of(stage, None)[max(seen, 0) :]:
+                rest.append(PlannedUnit(stage.name, unit.text, unit.origin, "build", "", AFTER_A_CHANGE))
     return rest
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from envgit.building.context import make_input_tree
-from envgit.building.copying import apply_copy, make_mount_tree
+from envgit.building.copying import apply_copy, make_mount_tree, mounted_file
 from envgit.building.evaluation import Evaluation, Wanted
 from envgit.building.recording import Written, record_tree, record_upper
 from envgit.building.stamp import Stamp
@@ -59,9 +60,8 @@ class Worker:
             self._keep_failed(unit, run, parent, stamp, upper)
         finally:
             remove_sandbox_folder(repo, id)
-        where = f"{unit.origin}: " if unit.origin.line else ""
         raise StepFailed(
-            f"{where}the step ended with status {status}: {unit.text.strip().splitlines()[0]}",
+            f"the step ended with status {status}: {unit.text.strip().splitlines()[0]}",
             status=status,
             hint="look at what it left: envgit shell --failed" if self.failed is not None else None,
         )
@@ -85,7 +85,8 @@ class Worker:
     def _input_tree(self, run: Run) -> str:
         sources = self._evaluation.sources
         epoch = self._recipe.epoch
-        return self._dangling("inputs", lambda writer: make_input_tree(sources.context, run.inputs, writer, epoch))
+        oid = self._dangling("inputs", lambda writer: make_input_tree(sources.context, run.inputs, writer, epoch))
+        return f"{oid}:/"
 
     def _dangling(self, what: str, write: Callable[[TreeWriter], DirectoryRef]) -> str:
         """Make a commit that only this build mounts; no ref keeps it."""
@@ -93,5 +94,6 @@ class Worker:
         return record_tree(self._repo, None, stamp, lambda writer: Written(write(writer))).oid.hex()
 
     def _mounted_tree(self, mount: TreeMount) -> str:
-        sources = self._evaluation.sources
-        return self._dangling("mounted", lambda writer: make_mount_tree(sources, mount, writer, self._recipe.epoch))
+        sources, epoch = self._evaluation.sources, self._recipe.epoch
+        oid = self._dangling("mounted", lambda writer: make_mount_tree(sources, mount, writer, epoch))
+        return f"{oid}:/{os.fsdecode(mounted_file(sources, mount))}"

@@ -28,9 +28,10 @@ from envgit.building.unit import (
     StageBase,
     TreeMount,
     Unit,
+    located,
 )
 from envgit.environment_config import parse_config
-from envgit.errors import UsageError
+from envgit.errors import EnvgitError, UsageError
 from envgit.model import DirectoryRef, EnvironmentConfig
 from envgit.repo import Repository
 from envgit.snapshot import Snapshot, read_config_bytes, read_snapshot
@@ -96,7 +97,10 @@ class Evaluation:
     def _count(self, number: int, base: Snapshot | None) -> int:
         stage = self.recipe.stages[number]
         makes_base = not isinstance(stage.base, StageBase | RevisionBase)
-        return makes_base + len(self.units_of(stage, base))
+        try:
+            return makes_base + len(self.units_of(stage, base))
+        except EnvgitError:  # what the units need to know of their base is not known yet; or it is said in its turn
+            return makes_base
 
     def units_of(self, stage: Stage, base: Snapshot | None) -> Sequence[Unit]:
         """Return the units of a stage over its base; over an empty configuration when that is not known yet."""
@@ -113,7 +117,8 @@ class Evaluation:
         self._counts[number] = self._count(number, tip)
         forced_from = self._forced_from(number, units)
         for index, unit in enumerate(units):
-            inputs = self._digests(unit)
+            with located(unit.origin):
+                inputs = self._digests(unit)
             key = unit_key(unit.record, tip, inputs, self.recipe.epoch)
             forced = index >= forced_from or (self.options.update is not None and _installs(unit))
             found = None if forced else self.index.find(key, tip.oid, self._accept(unit))

@@ -59,6 +59,7 @@ def load_recipe(repo: Repository, request: BuildRequest) -> Loaded:
     path = find_file(repo, request.file)
     if path.endswith(".toml"):
         return _load_declaration(repo, path, request)
+    from envgit.building.dockerfile_arguments import undeclared_arguments
     from envgit.building.from_dockerfile import recipe_of_dockerfile  # of the two languages a build needs one
     from envgit.dockerfile.parse import parse_dockerfile
 
@@ -66,8 +67,11 @@ def load_recipe(repo: Repository, request: BuildRequest) -> Loaded:
         raise UsageError(f"{_shown(path)} is a Dockerfile, and names no environments", hint="--target STAGE")
     folder = request.context or os.path.dirname(path)
     ignore = read_file(path + ".dockerignore") or read_file(os.path.join(folder, ".dockerignore")) or b""
+    dockerfile = parse_dockerfile(_require(path), _shown(path))
+    for name in undeclared_arguments(dockerfile, dict(request.build_args)):
+        repo.monitor.note(f"--build-arg {name}: no ARG of {_shown(path)} declares it")  # one of its base's ONBUILD may
     recipe = recipe_of_dockerfile(
-        parse_dockerfile(_require(path), _shown(path)),
+        dockerfile,
         folder,
         ignore + b"\n.envgit\n",
         target=request.target,

@@ -10,7 +10,7 @@ from envgit.building.evaluation import Evaluation, Wanted
 from envgit.building.progress import BuildProgress, Position
 from envgit.building.reasons import INPUTS_KEY, Reasons
 from envgit.building.stamp import Stamp
-from envgit.building.unit import Origin, Record, Stage
+from envgit.building.unit import Origin, Record, Stage, located
 from envgit.environment_config import parse_config
 from envgit.snapshot import Snapshot, read_config_bytes
 
@@ -56,7 +56,8 @@ class Maker:
         reason = self._reasons.why(wanted)
         self._progress.started(position, reason)
         started = time.monotonic()
-        self.last = self._known(wanted, self._carry_out(wanted))
+        with located(position.origin):
+            self.last = self._known(wanted, self._carry_out(wanted))
         seconds = time.monotonic() - started
         self._evaluation.index.add(wanted.key, self.last.oid)
         self._progress.done(position, self.last.oid.hex(), seconds)

@@ -34,7 +34,7 @@ class Ended(NamedTuple):
 
 
 class Trees(NamedTuple):
-    """How a step gets at files that are no part of its environment: each returns a revision that is mounted."""
+    """How a step gets at files that are no part of its environment: each returns a REV:/PATH that is mounted."""
 
     inputs: Callable[[], str]
     mounted: Callable[[TreeMount], str]
@@ -59,7 +59,7 @@ def run_step(
     with ExitStack() as held:
         mounts = [_mount(repo, mount, trees, held) for mount in run.mounts if not isinstance(mount, SecretMount)]
         if run.inputs:
-            mounts.append(MountRequest("rev", f"{trees.inputs()}:/", INPUTS_TARGET, readonly=True))
+            mounts.append(MountRequest("rev", trees.inputs(), INPUTS_TARGET, readonly=True))
             environment.setdefault("ENVGIT_INPUTS", INPUTS_TARGET)
         left = ""
         if run.packages:
@@ -140,7 +140,7 @@ def _mount(repo: Repository, mount: CacheMount | TmpfsMount | TreeMount, trees: 
     if isinstance(mount, TmpfsMount):
         return MountRequest("tmpfs", "", mount.target, options=(("size", mount.size),) if mount.size else ())
     if isinstance(mount, TreeMount):
-        return MountRequest("rev", f"{trees.mounted(mount)}:/", mount.target, readonly=True)
+        return MountRequest("rev", trees.mounted(mount), mount.target, readonly=True)
     name = "build-" + sha256(mount.name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     if mount.sharing != "shared":
         held.enter_context(_alone(repo, name))

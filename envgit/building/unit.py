@@ -5,9 +5,11 @@ envgit.toml and Dockerfiles both become recipes; whatever runs them knows neithe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal, NamedTuple, TypeAlias
 
+from envgit.errors import EnvgitError
 from envgit.model import EnvironmentConfig
 
 Record: TypeAlias = Mapping[str, object]
@@ -22,6 +24,17 @@ class Origin(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@contextmanager
+def located(origin: Origin) -> Iterator[None]:
+    """Let errors say where what they are about is written."""
+    try:
+        yield
+    except EnvgitError as error:
+        if origin.line and not error.message.startswith(f"{origin}: "):
+            error.message = f"{origin}: {error.message}"
+        raise
 
 
 # bases

@@ -25,7 +25,7 @@ class VerbGroup(click.Group):
         if verb is None:
             return None
         module = import_module(f".verbs.{verb.module}", __package__)
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def resolve_command(

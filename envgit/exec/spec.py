@@ -94,6 +94,8 @@ class Mount(NamedTuple):
     """Of volume and layers: what of them is shown, resolved with them as `/`."""
     insist: bool = False
     """Of bind: also the socket of a container engine."""
+    within: bytes = b""
+    """Of bind: the folder, without links in its path, that the source must really lie in or be; empty: anywhere."""
     marker: bytes = b""
     """Of volume: a file with `new`; what the environment has at the target is copied into the volume, then it says `used`."""
 

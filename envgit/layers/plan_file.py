@@ -28,6 +28,8 @@ class Plan(NamedTuple):
     volumes: tuple[str, ...] = ()
     """Paths that the environment wants volumes on."""
     stop_signal: str = ""
+    asked: str = ""
+    """What running the environment asks for, as its label spells it (sandbox/asked.py); "": nothing."""
 
 
 def format_plan(plan: Plan) -> bytes:
@@ -48,6 +50,8 @@ def format_plan(plan: Plan) -> bytes:
     lines += [b"volume " + _word(path) for path in plan.volumes]
     if plan.stop_signal:
         lines.append(b"stop " + _word(plan.stop_signal))
+    if plan.asked:
+        lines.append(b"asks " + _word(plan.asked))
     body = b"\n".join(lines) + b"\n"
     return body + b"end %08x\n" % crc32(body)
 
@@ -78,6 +82,7 @@ def parse_plan(text: bytes) -> Plan | None:
         tuple([_text(value) for value in values.get(b"port", ())]),
         tuple([_text(value) for value in values.get(b"volume", ())]),
         _text(values.get(b"stop", [b""])[0]),
+        _text(values.get(b"asks", [b""])[0]),
     )
 
 

@@ -24,6 +24,7 @@ from envgit.sandbox.describing import Described, describe
 from envgit.sandbox.request import RunRequest
 from envgit.sandbox.running import hold_plan, mounted_layers, new_id, overlay_of, prepare_upper, remove_sandbox_folder
 from envgit.sandbox.state import SandboxState, remove_state, write_state
+from envgit.stack import ensure_plan
 from envgit.store import storage
 
 INDEX_VARIABLE = "ENVGIT_INDEX"
@@ -52,12 +53,17 @@ def run_copies(repo: Repository, request: RunRequest, count: int, *, keep: bool 
     """
     _check(request, count)
     assert request.revision is not None
+    oid = repo.resolve_bytes(request.revision)
+    plan = ensure_plan(repo, oid)
+    if plan.asked and not request.settled:
+        from envgit.sandbox.grants import settle_request
+
+        request = settle_request(repo, request, plan.asked)._replace(publish=(), publish_all=False)
     if request.mounts or request.volumes_from:
         from envgit.sandbox.mounts import prepare_mounts
 
         prepare_mounts(repo, request.mounts, request.volumes_from)  # before any lock: it may take the repository's
-    oid = repo.resolve_bytes(request.revision)
-    plan, start_lock = hold_plan(repo, oid)
+    plan, start_lock = hold_plan(repo, oid, plan)
     try:
         herd = _Herd(repo, request, plan, count, keep)
         herd.keep_layers()

@@ -35,6 +35,11 @@ def create_sandbox(repo: Repository, request: RunRequest) -> Record:
     else:
         oid, worktree = _worktree_base(repo), worktree_name(repo.branch_name())
     plan = ensure_plan(repo, oid)
+    if plan.asked and not request.settled:
+        from envgit.sandbox.grants import settle_request
+
+        request = settle_request(repo, request, plan.asked)
+        _check(request)
     request = _own_all_mounts(repo, request)
     caller = inherited_variables(repo)
     id = new_id()

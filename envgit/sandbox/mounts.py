@@ -88,7 +88,8 @@ def _resolve(repo: Repository, mount: MountRequest) -> Mount:
         repo.monitor.warn(f"z and Z of {mount.source} are ignored: labels of SELinux are not changed")
     if mount.kind == "bind":
         insist = "insist" in options
-        return Mount("bind", target, os.fsencode(mount.source), mount.readonly, noexec, insist=insist)
+        within = os.fsencode(options.get("within", ""))
+        return Mount("bind", target, os.fsencode(mount.source), mount.readonly, noexec, insist=insist, within=within)
     data = ensure_volume(repo, mount.source)
     subpath = os.fsencode(options.get("subpath", ""))
     marker = b""

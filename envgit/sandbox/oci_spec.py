@@ -43,12 +43,17 @@ def oci_spec(repo: Repository, request: RunRequest) -> dict[str, Any]:
 
 def oci_bundle(repo: Repository, request: RunRequest) -> OciBundle:
     """Return the OCI runtime spec of a request with its files. Its root is `rootfs`, which whoever runs it provides."""
-    if request.network is None:
-        request = request._replace(network="none")
     revision = request.revision or "HEAD"
     oid = repo.resolve_bytes(revision)
     snapshot = read_snapshot(repo.objects, oid)
     plan = ensure_plan(repo, oid)
+    given_network = request.network
+    if plan.asked and not request.settled:
+        from envgit.sandbox.grants import settle_request
+
+        request = settle_request(repo, request, plan.asked)._replace(publish=request.publish)
+    if given_network is None and request.network != "host":
+        request = request._replace(network="none")
     lowers = tuple(repo.cache.layer_path(name) for name in plan.layers)
     spec = describe(repo, request._replace(revision=revision), plan, OverlayRoot(lowers, b"", b"")).spec
     passwd, group = (_read(repo, snapshot.root, path) for path in (b"etc/passwd", b"etc/group"))

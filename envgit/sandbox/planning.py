@@ -22,6 +22,10 @@ _NOT_YET = "new"
 def plan_run(repo: Repository, request: RunRequest) -> list[str]:
     """Return what running `request` now would do, in order. Layers that are not in the cache are unpacked first."""
     plan, root = _find_root(repo, request)
+    if plan.asked and not request.settled:
+        from envgit.sandbox.grants import settle_request
+
+        request = settle_request(repo, request, plan.asked)
     return describe_start(describe(repo, request, plan, root).spec, limits=_limits(request.limits))
 
 

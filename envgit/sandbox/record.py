@@ -20,6 +20,7 @@ _REQUEST: dict[str, Check] = {
     "mounts": lambda value: isinstance(value, tuple),
     "limits": lambda value: isinstance(value, LimitsRequest),
     "network": lambda value: value in (None, "private", "none", "host"),
+    "files": lambda value: value == (),
 }
 _MOUNT: dict[str, Check] = {"kind": lambda value: value in ("bind", "tmpfs", "volume", "rev")}
 
@@ -79,6 +80,7 @@ def _request_fields(request: RunRequest) -> dict[str, Any]:
     fields = request._asdict()
     fields["mounts"] = [mount._asdict() for mount in request.mounts]
     fields["limits"] = request.limits._asdict()
+    fields["files"] = ()
     return fields
 
 

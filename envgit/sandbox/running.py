@@ -46,14 +46,19 @@ def run_once(
     found again by the next call with this id. Without one they are the worktree's. `beside` lives in this process while the sandbox
     does. Raises SandboxError (125, 126, 127) and what resolving a revision raises.
     """
+    oid = _worktree_pointer(repo).base if request.revision is None else repo.resolve_bytes(request.revision)
+    plan = ensure_plan(repo, oid)
+    if plan.asked and not request.settled:
+        from envgit.sandbox.grants import settle_request
+
+        request = settle_request(repo, request, plan.asked)
     if request.mounts or request.volumes_from:
         from envgit.sandbox.mounts import prepare_mounts
 
         prepare_mounts(repo, request.mounts, request.volumes_from)  # before any lock: it may take the repository's
     if request.revision is not None:
-        oid = repo.resolve_bytes(request.revision)
-        return _run_revision(repo, request, oid, id, stdio, beside, keep)
-    return _run_in_worktree(repo, request, id, stdio, beside, keep)
+        return _run_revision(repo, request, (oid, plan), id, stdio, beside, keep)
+    return _run_in_worktree(repo, request, (oid, plan), id, stdio, beside, keep)
 
 
 def sandbox_upper(repo: Repository, id: str) -> Upper:
@@ -79,13 +84,14 @@ def remove_sandbox_folder(repo: Repository, id: str) -> None:
 def _run_revision(
     repo: Repository,
     request: RunRequest,
-    oid: bytes,
+    found: tuple[bytes, Plan],
     id: str,
     stdio: tuple[int, int, int],
     beside: Companions | None,
     keep: bool,
 ) -> int:
-    plan, start = hold_plan(repo, oid)
+    oid, plan = found
+    plan, start = hold_plan(repo, oid, plan)
 
     def clean_up() -> None:
         os.close(start)
@@ -119,12 +125,13 @@ def prepare_upper(repo: Repository, id: str, plan: Plan) -> Upper:
 def _run_in_worktree(
     repo: Repository,
     request: RunRequest,
+    found: tuple[bytes, Plan],
     id: str,
     stdio: tuple[int, int, int],
     beside: Companions | None,
     keep: bool,
 ) -> int:
-    plan, upper, shared, start = _settle(repo)
+    plan, upper, shared, start = _settle(repo, *found)
 
     def clean_up() -> None:
         os.close(shared)
@@ -180,14 +187,13 @@ def _note_mounts(repo: Repository, request: RunRequest, folder: str, base: bytes
         note_mounts(folder, base, all_mounts(repo, request.mounts, request.volumes_from))
 
 
-def _settle(repo: Repository) -> tuple[Plan, Upper, int, int]:
+def _settle(repo: Repository, base: bytes, plan: Plan) -> tuple[Plan, Upper, int, int]:
     """Return what to mount, a lock on the upper directory and one on the layers, all of the same moment.
 
-    A commit may move the base and turn the upper directory into a layer between any two looks; not while the lock is held.
+    `base` and `plan` are as they were a moment ago. A commit may move the base and turn the upper directory into a layer
+    between any two looks; not while the lock is held.
     """
     while True:
-        base = _worktree_pointer(repo).base
-        plan = ensure_plan(repo, base)
         pointer, upper = _ensure_upper(repo, _worktree_pointer(repo), plan)
         shared = lock_upper(upper, exclusive=False, wait=True)
         assert shared is not None
@@ -197,16 +203,19 @@ def _settle(repo: Repository) -> tuple[Plan, Upper, int, int]:
                 return plan, upper, shared, start
             os.close(start)
         os.close(shared)
+        base = _worktree_pointer(repo).base
+        plan = ensure_plan(repo, base)
 
 
-def hold_plan(repo: Repository, oid: bytes) -> tuple[Plan, int]:
-    """Return the plan of a commit and a lock that keeps gc away from its layers."""
+def hold_plan(repo: Repository, oid: bytes, plan: Plan | None = None) -> tuple[Plan, int]:
+    """Return the plan of a commit and a lock that keeps gc away from its layers. `plan`: as it was a moment ago."""
     while True:
-        plan = ensure_plan(repo, oid)
+        plan = plan or ensure_plan(repo, oid)
         start = lock_starts(repo)
         if find_plan(repo, oid) == plan:
             return plan, start
         os.close(start)
+        plan = None
 
 
 def _worktree_pointer(repo: Repository) -> Pointer:

@@ -34,6 +34,7 @@ REQUESTS = st.builds(
     user=st.none() | WORDS,
     mounts=st.lists(MOUNTS, max_size=3).map(tuple),
     volumes_from=LISTS,
+    files=st.just(()),
     interactive=st.booleans(),
     terminal=st.booleans(),
     network=st.none() | st.sampled_from(("private", "none", "host")),
@@ -86,6 +87,13 @@ def test_limits_are_kept() -> None:
     limits = LimitsRequest(**values)  # type: ignore[arg-type]
     record = Record("0123456789ab", "x", RunRequest(limits=limits), "0" * 40, "", 0, ())
     assert parse_record(format_record(record), "x").request.limits == limits
+
+
+def test_files_from_memory_are_never_written_down() -> None:
+    request = RunRequest(files=(("/run/secret", b"hunter2"),))
+    data = format_record(Record("0123456789ab", "x", request, "0" * 40, "", 0, ()))
+    assert b"secret" not in data and b"hunter2" not in data
+    assert parse_record(data, "x").request.files == ()
 
 
 def test_every_field_of_a_request_is_written() -> None:

@@ -23,7 +23,7 @@ def test_forms() -> None:
     assert str(parse_source("tar:x.tar")) == "tar:x.tar"
 
 
-@pytest.mark.parametrize("text", ["", "Host", "dir:", "tar:", "docker://debian", "host:x", "tar:a\0b"])
+@pytest.mark.parametrize("text", ["", "Host", "dir:", "tar:", "docker:debian", "host:x", "tar:a\0b"])
 def test_bad_forms_name_the_good_ones(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_source(text)

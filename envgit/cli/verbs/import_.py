@@ -14,6 +14,9 @@ from ..session import Session
 @verb("import")
 @click.argument("source", metavar="SOURCE", required=False)
 @click.option("--from", "from_source", metavar="SOURCE", help="The same as SOURCE, as init has it.")
+@click.option(
+    "--platform", metavar="OS/ARCH", default="", help="Of an image that has several; this machine's by default."
+)
 @click.option("-m", "--message", metavar="TEXT", help="Message of the commit.")
 @dry_run_option
 @quiet_option
@@ -22,6 +25,7 @@ def import_command(
     ctx: click.Context,
     source: str | None,
     from_source: str | None,
+    platform: str,
     message: str | None,
     dry_run: bool,
     quiet: bool,
@@ -31,6 +35,10 @@ def import_command(
     SOURCE is `host`, `dir:PATH`, `tar:FILE` or `tar:-` (standard input). Archives may be plain, gzip, zstd or xz; they
     are read as a stream and never unpacked to disk first.
 
+    SOURCE may be an image: `docker://NAME[:TAG][@DIGEST]` from a registry, with the credentials of docker login or podman
+    login; `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME:TAG]`. The image's configuration (variables,
+    command, user, ports) becomes the environment's.
+
     Exit status 3: imported, but something was left out or could not be kept; standard error says what.
     """
     from envgit.import_environment import import_environment
@@ -39,7 +47,7 @@ def import_command(
     session: Session = ctx.obj
     refuse_words_after_dashes(ctx)
     if (source is None) == (from_source is None):
-        raise UsageError("name one source", hint="envgit import host, dir:PATH, tar:FILE or tar:-")
+        raise UsageError("name one source", hint="envgit import host, dir:PATH, tar:FILE or docker://NAME")
     source = source or from_source or ""
     result = import_environment(
         session.repo,
@@ -47,6 +55,7 @@ def import_command(
         message=message,
         dry_run=dry_run,
         stdin=session.stdin if source == "tar:-" else None,
+        platform=platform,
     )
     if quiet:
         say_left_out(session, result)

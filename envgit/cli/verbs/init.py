@@ -14,19 +14,29 @@ from ..session import Session
 
 @verb("init")
 @click.argument("directory", default=".", type=click.Path(file_okay=False))
-@click.option("--from", "source", metavar="SOURCE", help="host, dir:PATH, tar:FILE or tar:- (standard input).")
+@click.option("--from", "source", metavar="SOURCE", help="host, dir:PATH, tar:FILE, tar:-, docker://NAME, oci:DIR, ...")
+@click.option(
+    "--platform", metavar="OS/ARCH", default="", help="Of an image that has several; this machine's by default."
+)
 @click.option("-b", "--initial-branch", "branch", metavar="NAME", default="main", help="Name of the first branch.")
 @click.option("-m", "--message", metavar="TEXT", help="Message of the first commit (with --from).")
 @quiet_option
 @click.pass_context
 def init_command(
-    ctx: click.Context, directory: str, source: str | None, branch: str, message: str | None, quiet: bool
+    ctx: click.Context,
+    directory: str,
+    source: str | None,
+    platform: str,
+    branch: str,
+    message: str | None,
+    quiet: bool,
 ) -> int:
     """Create a repository in DIRECTORY (the current one by default), made if it is not there.
 
     With --from a root filesystem becomes its first commit: `host` is a minimal one of this machine's distribution,
     made from its installed packages, without network and without root; `dir:PATH` and `tar:FILE` are taken as they
-    are. If DIRECTORY/.envgit is a bare clone that git made of an environment repository, it becomes one.
+    are; an image is read or pulled, as `envgit import` does. If DIRECTORY/.envgit is a bare clone that git made of an
+    environment repository, it becomes one.
     """
     from envgit.init import init_repository
 
@@ -34,6 +44,8 @@ def init_command(
     refuse_words_after_dashes(ctx)
     if message is not None and source is None:
         raise UsageError("-m says what an import brings, but there is no --from", hint="add --from SOURCE")
+    if platform and source is None:
+        raise UsageError("--platform chooses among an image's, but there is no --from", hint="add --from docker://NAME")
     parsed = None
     if source is not None:
         from envgit.layers.sources import parse_source
@@ -47,6 +59,7 @@ def init_command(
         branch=branch,
         message=message,
         stdin=session.stdin if source == "tar:-" else None,
+        platform=platform,
     )
     if not quiet:
         state = "Reinitialized existing" if result.reinitialised else "Initialized empty"

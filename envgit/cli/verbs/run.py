@@ -27,6 +27,7 @@ from ..session import Session
 @click.option(
     "-n", "--copies", metavar="N", type=click.INT, help="Run N copies of REV at once; see ENVGIT_INDEX inside."
 )
+@click.option("--at", "code_revision", metavar="CODE_REV", help="Run what this commit of the code was linked to.")
 @click.option("--save", metavar="BRANCH", help="Commit the changes to BRANCH when it succeeds (of copies: the first).")
 @click.option("--runtime", metavar="NAME", help="Let crun, runc or another OCI runtime start it.")
 @click.option("--dry-run", is_flag=True, help="Print the plan of the start; start nothing.")
@@ -39,6 +40,7 @@ def run_command(
     tty: bool,
     entrypoint: str | None,
     copies: int | None,
+    code_revision: str | None,
     save: str | None,
     runtime: str | None,
     dry_run: bool,
@@ -55,6 +57,7 @@ def run_command(
     session: Session = ctx.obj
     session.runs_program = True
     revision, command = split_command(words, words_after_dashes(ctx), "run")
+    revision = _linked(session, revision, code_revision)
     if tty and not options["detach"] and not session.stdin_is_terminal:
         raise UsageError("-t needs a terminal, and standard input is none", hint="leave -t out: envgit run -i ...")
     request = make_request(
@@ -78,9 +81,13 @@ def run_command(
 
 @verb("shell", short_help=False, cls=ProgramCommand)
 @click.argument("revision", required=False, metavar="[REV]", shell_complete=complete_revision)
+@click.option("--failed", is_flag=True, help="In the state that the last failed step of a build left.")
+@click.option("--at", "code_revision", metavar="CODE_REV", help="In what this commit of the code was linked to.")
 @sandbox_options
 @click.pass_context
-def shell_command(ctx: click.Context, /, revision: str | None, **options: Any) -> int:
+def shell_command(
+    ctx: click.Context, /, revision: str | None, failed: bool, code_revision: str | None, **options: Any
+) -> int:
     """Open the environment's shell in a terminal, in the current environment or in any revision.
 
     The same as `envgit run -it [REV] -- SHELL`, with bash where the environment has it, else sh.
@@ -89,6 +96,13 @@ def shell_command(ctx: click.Context, /, revision: str | None, **options: Any) -
     session.runs_program = True
     if words_after_dashes(ctx) is not None:
         raise UsageError("a shell takes no command", hint="use: envgit run -it [REV] -- COMMAND...")
+    revision = _linked(session, revision, code_revision)
+    if failed:
+        if revision is not None:
+            raise UsageError("--failed and a revision exclude each other", hint=f"envgit shell {revision}")
+        from envgit.building.failed_state import failed_revision
+
+        revision = failed_revision(session.repo)
     request = make_request(
         options,
         session.environ,
@@ -102,3 +116,14 @@ def shell_command(ctx: click.Context, /, revision: str | None, **options: Any) -
     from envgit.run import run_sandbox
 
     return run_sandbox(session.repo, request)
+
+
+def _linked(session: Session, revision: str | None, code_revision: str | None) -> str | None:
+    """Return the revision to run: the one given, or the one that --at leads to."""
+    if code_revision is None:
+        return revision
+    if revision is not None:
+        raise UsageError("--at names the revision; another one makes no sense", hint="leave one of them out")
+    from envgit.link import find_code, find_linked
+
+    return find_linked(session.repo, find_code(session.repo, os.getcwd()), code_revision)

@@ -113,6 +113,8 @@ def _check(mount: Mount, forbidden: tuple[bytes, ...], warn: Warn) -> _Checked:
         status = os.fstat(fd)
         real = os.readlink(b"/proc/self/fd/%d" % fd)
         _refuse_kind(text, status, real)
+        if mount.within and real != mount.within and not real.startswith(mount.within.rstrip(b"/") + b"/"):
+            raise SandboxError(f"volume {text} leads out of {os.fsdecode(mount.within)}, to {os.fsdecode(real)}")
         hidden = _refuse_place(text, status, real, forbidden)
         if stat.S_ISSOCK(status.st_mode):
             _refuse_engine(text, status, real, mount.insist)

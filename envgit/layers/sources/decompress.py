@@ -7,7 +7,7 @@ in, so that a few kilobytes cannot become terabytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol, cast
+from typing import Protocol, cast
 
 from envgit.errors import EnvgitError, HostileInput, SourceError
 from envgit.layers.sources.tar_limits import TarLimits
@@ -34,6 +34,13 @@ _UNSUPPORTED = (
     (b"070701", "cpio", "unpack it into a directory with cpio -id, then use dir:PATH"),
     (b"!<arch>\n", "ar (a .deb?)", "dpkg-deb --fsys-tarfile FILE | envgit import tar:-"),
 )
+
+
+class ByteStream(Protocol):
+    """What an archive is read from: an open file, a verified download."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Return up to `size` bytes, b"" at the end; None if a non-blocking file has none yet."""
 
 
 class _Decompressor(Protocol):
@@ -91,8 +98,11 @@ class ArchiveBytes:
         return sum(len(piece) for piece in self.pieces(size))
 
 
-def open_archive(stream: BinaryIO, limits: TarLimits, advance: Callable[[int], None]) -> ArchiveBytes:
-    """Return the uncompressed bytes of `stream`; `advance` is told how many bytes were read from it.
+def open_archive(
+    stream: ByteStream, limits: TarLimits, advance: Callable[[int], None], each: Callable[[bytes], None] | None = None
+) -> ArchiveBytes:
+    """Return the uncompressed bytes of `stream`; `advance` is told how many bytes were read from it, `each` is given every
+    uncompressed piece (to hash it).
 
     Raises SourceError for an empty stream, an unsupported compression, and (while reading) damaged or
     truncated data; HostileInput for a bomb.
@@ -101,13 +111,13 @@ def open_archive(stream: BinaryIO, limits: TarLimits, advance: Callable[[int], N
     first = meter.read_first()
     if not first:
         raise SourceError("the archive is empty", hint="check the command that makes it, then import again")
-    return ArchiveBytes(_limited(_chunks(first, meter, limits), meter, limits))
+    return ArchiveBytes(_limited(_chunks(first, meter, limits), meter, limits, each))
 
 
 class _Meter:
     """Reads `stream` and counts."""
 
-    def __init__(self, stream: BinaryIO, advance: Callable[[int], None]) -> None:
+    def __init__(self, stream: ByteStream, advance: Callable[[int], None]) -> None:
         self._stream = stream
         self._advance = advance
         self.consumed = 0
@@ -164,7 +174,9 @@ def _plain(first: bytes, meter: _Meter) -> Iterator[bytes]:
         yield data
 
 
-def _limited(chunks: Iterator[bytes], meter: _Meter, limits: TarLimits) -> Iterator[bytes]:
+def _limited(
+    chunks: Iterator[bytes], meter: _Meter, limits: TarLimits, each: Callable[[bytes], None] | None
+) -> Iterator[bytes]:
     produced = 0
     for chunk in chunks:
         produced += len(chunk)
@@ -173,6 +185,8 @@ def _limited(chunks: Iterator[bytes], meter: _Meter, limits: TarLimits) -> Itera
                 f"the archive grew to {produced} bytes from {meter.consumed}: more than {limits.ratio} times",
                 hint="if you trust it, unpack it yourself and import the directory with dir:PATH",
             )
+        if each is not None:
+            each(chunk)
         yield chunk
 
 

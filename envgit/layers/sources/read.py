@@ -12,14 +12,16 @@ from envgit.layers.sources.source import (
     DirectorySource,
     HostSource,
     Imported,
-    Source,
+    LocalSource,
     TarSource,
 )
 from envgit.model import TreeWriter
 from envgit.monitor import Monitor
 
 
-def read_source(source: Source, writer: TreeWriter, monitor: Monitor, *, stdin: BinaryIO, is_root: bool) -> Imported:
+def read_source(
+    source: LocalSource, writer: TreeWriter, monitor: Monitor, *, stdin: BinaryIO, is_root: bool
+) -> Imported:
     """Store the root filesystem of `source` through `writer` and say what was left out.
 
     `stdin` is read for tar:- only. Raises SourceError, HostileInput, and what `writer` raises; what was written

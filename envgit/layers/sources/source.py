@@ -1,4 +1,4 @@
-"""The values that `--from` names: this host, a directory, a tar archive."""
+"""The values that `--from` names: this host, a directory, a tar archive, an image."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 from envgit.errors import UsageError
+from envgit.layers.sources.image_source import TRANSPORTS, ImageSource, parse_image_source
 from envgit.model import DirectoryRef, Links
 
 STANDARD_INPUT: Final = "-"
 
-_FORMS = "host, dir:PATH, tar:FILE or tar:- (standard input)"
+_FORMS = "host, dir:PATH, tar:FILE, tar:- (standard input), docker://NAME, oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,9 @@ class TarSource:
         return f"tar:{self.path}"
 
 
-Source: TypeAlias = HostSource | DirectorySource | TarSource
+LocalSource: TypeAlias = HostSource | DirectorySource | TarSource
+"""What `read_source` reads."""
+Source: TypeAlias = LocalSource | ImageSource
 
 
 class LeftOut(NamedTuple):
@@ -77,6 +80,10 @@ def parse_source(text: str) -> Source:
         if "\0" in rest:
             raise UsageError("the source's path contains a NUL byte", hint=f"use one of: {_FORMS}")
         return DirectorySource(rest) if kind == "dir" else TarSource(rest)
+    if colon and (kind in TRANSPORTS or rest.startswith("//") or kind in ("docker-daemon", "containers-storage")):
+        return parse_image_source(text)
+    if os.path.isdir(text) and os.path.exists(os.path.join(text, "oci-layout")):
+        raise UsageError(f"the source {text!r} does not say its kind", hint=f"use oci:{text}")
     if os.path.isdir(text):
         raise UsageError(f"the source {text!r} does not say its kind", hint=f"use dir:{text}")
     if os.path.exists(text):

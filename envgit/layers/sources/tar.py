@@ -35,7 +35,7 @@ def import_tar(stream: BinaryIO, writer: TreeWriter, monitor: Monitor, limits: T
     """
     limits = limits or TarLimits()
     data = open_archive(stream, limits, monitor.advance)
-    state = _TarImport(writer, limits, monitor)
+    state = TarImport(CountingWriter(writer), limits, monitor)
     for member in iter_members(data, limits):
         try:
             state.take(member)
@@ -43,16 +43,18 @@ def import_tar(stream: BinaryIO, writer: TreeWriter, monitor: Monitor, limits: T
             if error.hint is None:
                 error.hint = _AGAIN
             raise
-    _drain(data, monitor)
+    drain(data, monitor)
     return state.finish()
 
 
-class _TarImport:
+class TarImport:
     """The state of one import."""
 
-    def __init__(self, writer: TreeWriter, limits: TarLimits, monitor: Monitor) -> None:
-        self._writer = CountingWriter(writer)
-        self._assembler = TreeAssembler(self._writer, max_entries=limits.entries)
+    def __init__(
+        self, writer: CountingWriter, limits: TarLimits, monitor: Monitor, assembler: TreeAssembler | None = None
+    ) -> None:
+        self._writer = writer
+        self._assembler = assembler or TreeAssembler(writer, max_entries=limits.entries)
         self._limits = limits
         self._monitor = monitor
         self._left_out: list[LeftOut] = []
@@ -60,7 +62,9 @@ class _TarImport:
         self._hole_bytes = 0
 
     def take(self, member: TarMember) -> None:
-        path = member_path(member.name, "the name")
+        self._put(member_path(member.name, "the name"), member)
+
+    def _put(self, path: bytes, member: TarMember) -> None:
         if member.type == b"1":
             self._take_link(path, member)
         elif member.type == b"0":
@@ -174,7 +178,7 @@ def member_path(name: bytes, what: str) -> bytes:
     return path
 
 
-def _drain(data: ArchiveBytes, monitor: Monitor) -> None:
+def drain(data: ArchiveBytes, monitor: Monitor) -> None:
     """Read to the end: checksums are there, and the program that writes a pipe is not killed by SIGPIPE."""
     ignored = False
     while piece := data.read(1024 * 1024):

@@ -74,8 +74,8 @@ class _Pending:
     count: int = 0
 
 
-def iter_members(data: ArchiveBytes, limits: TarLimits) -> Iterator[TarMember]:
-    """Yield the members up to the end-of-archive mark, which must be there.
+def iter_members(data: ArchiveBytes, limits: TarLimits, *, end_mark: bool = True) -> Iterator[TarMember]:
+    """Yield the members up to the end-of-archive mark, which must be there unless `end_mark` is False.
 
     Raises SourceError for a damaged or truncated archive, HostileInput for one that passes a limit.
     """
@@ -84,7 +84,7 @@ def iter_members(data: ArchiveBytes, limits: TarLimits) -> Iterator[TarMember]:
     previous = b""
     count = 0
     while True:
-        header = _next_header(data, previous, count == 0 and pending.count == 0)
+        header = _next_header(data, previous, count == 0 and pending.count == 0, end_mark)
         if header is None:
             if pending.count:
                 raise truncated(previous)
@@ -112,9 +112,9 @@ def truncated(name: bytes) -> SourceError:
     return SourceError(f"the archive is truncated {where}", hint="fetch or make it again, then import again")
 
 
-def _next_header(data: ArchiveBytes, previous: bytes, first: bool) -> Header | None:
+def _next_header(data: ArchiveBytes, previous: bytes, first: bool, end_mark: bool) -> Header | None:
     block = data.read(BLOCK)
-    if block == ZERO_BLOCK:
+    if block == ZERO_BLOCK or not (block or end_mark):
         return None
     if not block and previous:
         raise SourceError(

@@ -1,0 +1,60 @@
+"""The result of a build, and a plan, as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from envgit.build import BuildResult
+    from envgit.building.unit import Origin
+    from envgit.plan import BuildPlan
+
+
+def result_fields(result: BuildResult) -> dict[str, Any]:
+    """Return the document of `build --json`."""
+    landing = result.landing
+    return {
+        "oid": result.oid,
+        "branch": landing.branch,
+        "tip": landing.oid,
+        "moved": landing.moved,
+        "merged": landing.merged,
+        "operation": landing.operation,
+        "built": result.built,
+        "reused": len(result.units) - result.built,
+        "units": [
+            {
+                "number": number,
+                "text": unit.text,
+                "origin": origin_fields(unit.origin),
+                "oid": unit.oid,
+                "reused": unit.reused,
+                "reason": unit.reason,
+                "seconds": round(unit.seconds, 3),
+            }
+            for number, unit in enumerate(result.units, 1)
+        ],
+    }
+
+
+def plan_fields(plan: BuildPlan) -> dict[str, Any]:
+    """Return the document of `plan --json`."""
+    return {
+        "to_build": plan.to_build,
+        "units": [
+            {
+                "number": number,
+                "stage": unit.stage,
+                "text": unit.text,
+                "origin": origin_fields(unit.origin),
+                "action": unit.action,
+                "oid": unit.oid or None,
+                "reason": unit.reason,
+            }
+            for number, unit in enumerate(plan.units, 1)
+        ],
+    }
+
+
+def origin_fields(origin: Origin) -> dict[str, Any]:
+    return {"file": origin.file, "line": origin.line or None}

@@ -1,0 +1,1 @@
+"""Dockerfiles: their grammar and values. Knows no repository (docs/dockerfile.md)."""

@@ -1,0 +1,13 @@
+FROM debian:12
+RUN ["echo", "a b", "c\"d", "e\\f", "\u00e9", "\ttab", "/slash\/"]
+CMD []
+ENTRYPOINT [  "a" ,  "b"  ]
+SHELL ["/bin/bash","-o","pipefail","-c"]
+RUN	[ "tab", "before" ]
+CMD ["",""]
+ENTRYPOINT ["naïve", "日本", "😀"]
+VOLUME ["/a", "/b c"]
+COPY ["a b", "c", "/d e/"]
+ADD ["x", "/y"]
+ONBUILD CMD ["a"]
+HEALTHCHECK CMD ["curl", "-f", "http://localhost/"]
