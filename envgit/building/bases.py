@@ -12,8 +12,8 @@ from envgit.building.build_index import FOLDER
 from envgit.building.context import ContextFolder, digest_inputs
 from envgit.building.key import base_key
 from envgit.building.record import record_of_base
-from envgit.building.recording import Written
 from envgit.building.source_pins import SourcePins
+from envgit.building.stamp import Written
 from envgit.building.unit import Record, ScratchBase, SourceBase
 from envgit.environment_config import DEFAULT_CONFIG
 from envgit.errors import SourceError

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from envgit.building.context import make_input_tree
 from envgit.building.copying import apply_copy, make_mount_tree, mounted_file
 from envgit.building.evaluation import Evaluation, Wanted
-from envgit.building.recording import Written, record_tree, record_upper
-from envgit.building.stamp import Stamp
+from envgit.building.recording import record_tree, record_upper
+from envgit.building.stamp import Stamp, Written
 from envgit.building.step import Trees, run_step
 from envgit.building.unit import Copy, Run, TreeMount, Unit
 from envgit.environment_config import parse_config

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from envgit.building.unit import SourceBase
@@ -106,7 +106,6 @@ def read_debian(
                 pid = _start(program, debian_arguments(debian), variables, write_end, log)
             finally:
                 os.close(write_end)
-            status = -1
             error: SourceError | None = None
             imported: Imported | None = None
             try:
@@ -138,9 +137,8 @@ def _start(program: str, arguments: list[str], variables: Mapping[str, str], out
     return os.posix_spawn(program, arguments, variables, file_actions=actions, setsigmask=(), setsigdef=defaults)
 
 
-def _finish(pid: int, close: object) -> int:
+def _finish(pid: int, close: Callable[[], None]) -> int:
     """Stop reading, wait for the program, return its status."""
-    assert callable(close)
     close()
     try:
         _, raw = os.waitpid(pid, 0)

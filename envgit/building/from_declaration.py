@@ -94,7 +94,7 @@ def _units(environment: Environment, base: EnvironmentConfig, packages: Sequence
 
 def _copy_item(entry: FileEntry) -> CopyItem:
     content = None if entry.content is None else entry.content.encode("utf-8", "surrogateescape")
-    mode = entry.mode or ("0644" if content is not None else "")
+    mode = entry.mode or ("0644" if content is not None else "u=rwX,go=rX")  # the umask of a checkout shall not show
     return CopyItem(entry.target, entry.sources, content=content, owner=entry.owner, mode=mode)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from envgit.building.evaluation import Evaluation, Wanted
 from envgit.building.progress import BuildProgress, Position
 from envgit.building.reasons import INPUTS_KEY, Reasons
-from envgit.building.stamp import Stamp
+from envgit.building.stamp import Stamp, Written
 from envgit.building.unit import Origin, Record, Stage, located
 from envgit.environment_config import parse_config
 from envgit.snapshot import Snapshot, read_config_bytes
@@ -80,7 +80,7 @@ class Maker:
         parents = () if wanted.parent is None else (wanted.parent.oid,)
         if found.commit.parents == parents:
             return found
-        from envgit.building.recording import Written, record_tree
+        from envgit.building.recording import record_tree
 
         config = parse_config(read_config_bytes(self._repo.objects, found))
         stamp = self._stamp(wanted)._replace(config=config)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from envgit.building.key import format_record
 from envgit.building.package_list import merge_package_lists
 from envgit.building.packages_file import PACKAGES_NAME, read_packages
-from envgit.building.stamp import Stamp
+from envgit.building.stamp import Stamp, Written
 from envgit.capturing import capture_upper
 from envgit.environment_config import format_config
 from envgit.errors import EnvgitError
@@ -29,13 +28,6 @@ from envgit.trees import PackTreeWriter
 from envgit.uppers import Upper, open_upper
 
 _SUBJECT_CHARACTERS = 100
-
-
-class Written(NamedTuple):
-    """A tree, and with a base that has one its configuration."""
-
-    root: DirectoryRef
-    config: EnvironmentConfig | None = None
 
 
 class BuildRules(IgnoreRules):

@@ -1,11 +1,11 @@
-"""What a commit of a build records beside files."""
+"""What a commit of a build records: its tree, and what is beside it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from envgit.building.unit import Record
-from envgit.model import EnvironmentConfig
+from envgit.model import DirectoryRef, EnvironmentConfig
 
 
 class Stamp(NamedTuple):
@@ -18,3 +18,10 @@ class Stamp(NamedTuple):
     """Of the recipe, beside rootfs/."""
     config: EnvironmentConfig | None
     epoch: int | None
+
+
+class Written(NamedTuple):
+    """A tree, and with a base that has one its configuration."""
+
+    root: DirectoryRef
+    config: EnvironmentConfig | None = None

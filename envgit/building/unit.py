@@ -152,7 +152,7 @@ class CopyItem(NamedTuple):
     source: FileSource = Context()
     content: bytes | None = None
     owner: str = ""
-    """USER[:GROUP], names of the environment or numbers; "": 0:0."""
+    """USER[:GROUP], names of the environment or numbers; "": 0:0 for files of the context, else as they have it."""
     mode: str = ""
     """Octal or symbolic; "": as the source."""
     exclude: tuple[str, ...] = ()
