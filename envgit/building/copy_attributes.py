@@ -60,7 +60,7 @@ def parse_mode(text: str) -> ModeChange:
         if found is None:
             raise UsageError(f"{text!r} is not a mode", hint='an octal number such as 0644, or "u=rwX,go=rX"')
         who = "ugo" if not found[1] or "a" in found[1] else found[1]
-        steps.extend((who, *step.groups()) for step in _STEP.finditer(found[2]))
+        steps.extend((who, step[1], step[2]) for step in _STEP.finditer(found[2]))
 
     def change(mode: int, is_directory: bool) -> int:
         for who, operator, permissions in steps:

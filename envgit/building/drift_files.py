@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias
 
@@ -66,21 +66,27 @@ def file_items(
     names = _Names(new)
     folded: Counter[str] = Counter()
     items: list[DriftItem] = []
-    whole: bytes | None = None  # the folder that was added or removed, with all that is in it
-    for change in changes:
-        if whole is not None and change.path.startswith(whole):
-            continue
-        whole = None
+    pending = deque(changes)
+    while pending:
+        change = pending.popleft()
         label = classify_noise(change.path) or owned.label(change.path)
         if label is not None:
             folded[label] += 1
             continue
         if _is_directory(change) and change.kind in "AD":
-            if owned.is_above(change.path):
-                continue  # some of it belongs to packages: its content is looked at by itself
-            whole = change.path + b"/"
+            inside = list(_take_below(pending, change.path + b"/"))
+            labels = [classify_noise(each.path) or owned.label(each.path) for each in inside if not _is_directory(each)]
+            if owned.is_above(change.path) or (labels and None not in labels):
+                pending.extendleft(reversed(inside))  # what is in it is looked at by itself
+                continue
         items.append(_item(change, targets, reader, names))
     return FileDrift(tuple(items), dict(folded))
+
+
+def _take_below(pending: deque[Change], prefix: bytes) -> Iterator[Change]:
+    """Take the changes below a folder, which follow its own."""
+    while pending and pending[0].path.startswith(prefix):
+        yield pending.popleft()
 
 
 class _Owned:
@@ -229,9 +235,9 @@ def _set_folder(path: str, child: Child, reader: TreeReader, names: _Names) -> E
     own = child.entry
     empty = isinstance(child.content, DirectoryRef) and not reader.read_directory(child.content).children
     if empty:
-        owner = names.owner(own)
-        user = f" -o {owner.replace(':', ' -g ')}" if owner else ""
-        return AddStep(f"install -d -m {own.mode:04o}{user} {shlex.quote(path)}")
+        word = shlex.quote(path)
+        owner = f" && chown {names.owner(own)} {word}" if names.owner(own) else ""
+        return AddStep(f"mkdir -p {word} && chmod {own.mode:04o} {word}{owner}")
     fields: dict[str, object] = {"owner": names.owner(own)} if names.owner(own) else {}
     return SetFile(path + "/", {"source": SAVED_FOLDER + path + "/", **fields}, SAVED_FOLDER + path + "/")
 

@@ -188,8 +188,8 @@ def missing(tree: FileTree, path: bytes) -> UnknownPath:
         if node.entry.type == "l":
             target = lookup(tree, node.path)
             if target is None:
-                hint = f"{show(node.path)} is a link to {show(node.entry.target)}, which is not there"
-                return UnknownPath(f"{show(path)} is not in {tree.title}", hint=hint)
+                why = f"{show(node.path)} is a link to {show(node.entry.target)}, which is not there"
+                return UnknownPath(f"{show(path)} is not in {tree.title}", hint=why)
             node = target
         directory, known = node, _join(known, name)
     hint = tree.explain(b"/".join(split(path)))

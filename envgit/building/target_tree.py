@@ -26,7 +26,7 @@ class TargetDirectory:
     ) -> None:
         self.path = path
         self.parent = parent
-        self.depth = parent.depth + 1 if parent is not None else 0
+        self.depth: int = parent.depth + 1 if parent is not None else 0
         self.own = own
         self.children = children
         self.ref: DirectoryRef | None = None

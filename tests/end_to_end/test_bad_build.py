@@ -114,7 +114,7 @@ def test_a_branch_that_is_elsewhere_stays_there(project: Lab) -> None:
     [
         ('run = ["/bin/no-such-program"]', "no-such-program"),
         ('run = ["/etc/motd"]', "/etc/motd"),
-        ('run = "sh -c \'kill -9 $$\'; exit $?"', "status 137"),
+        ("run = \"sh -c 'kill -9 $$'; exit $?\"", "status 137"),
         ('run = "true"\nuser = "nobody-here"', "nobody-here"),
         ('run = "true"\nsecrets = ["key"]', "key"),
     ],
@@ -349,7 +349,7 @@ BAD_DECLARATIONS = {
     '[env]\nfrom = "dir:missing"\n': (r"missing", None),
     '[env]\nfrom = "oci:missing"\n': (r"missing", None),
     '[env]\nextends = "missing.toml"\n': (r"missing\.toml", None),
-    '[env.a]\nextends = "b"\n[env.b]\nextends = "a"\n[env.default]\nextends = "a"\n': (
+    '[env]\nextends = "a"\n[env.a]\nextends = "b"\n[env.b]\nextends = "a"\n': (
         r"envgit\.toml:\d+:\d+: .*a.*b",
         None,
     ),

@@ -108,11 +108,11 @@ def test_files_become_entries_and_steps_and_a_build_then_has_them(project: Lab, 
         (project.path / "files/srv" / name).write_bytes(_cat(project, f"/srv/{name}"))
     (project.path / "files/srv/tree/below").mkdir(parents=True)
     (project.path / "files/srv/tree/below/file").write_text("x\n")
-    wanted = project.sh("cd /; tar -c etc/app.conf 2>/dev/null | cat >/dev/null; find /etc /srv /home | sort").out
+    wanted = project.sh("find /etc /srv /home | sort").out
     project("commit", "-m", "by hand")
     by_hand = project.head()
     (project.path / "envgit.toml").write_text(text.replace("rm -rf /media", "rmdir /media"))
-    project("build", "--branch", "rebuilt", status=None)
+    project("build", "--branch", "rebuilt")
     assert project.look("rebuilt", "find /etc /srv /home | sort") == wanted
     kept = project("diff", "--name-status", by_hand, "rebuilt").lines()
     assert [line for line in kept if "srv/tree" not in line and "srv/" in line] == []
@@ -127,7 +127,7 @@ def test_packages_and_what_others_need(project: Lab, tmp_path: Path) -> None:
     project.sh(
         f"""
         printf '{_status(base="1", tool="2", dep="3")}' > /var/lib/dpkg/status
-        mkdir -p /var/lib/apt /usr/bin /usr/share/tool; printf '{states}' > /var/lib/apt/extended_states
+        mkdir -p /var/lib/apt /usr/share/tool; printf '{states}' > /var/lib/apt/extended_states
         printf '/.\\n/usr\\n/usr/share/tool\\n/usr/share/tool/data\\n' > /var/lib/dpkg/info/tool.list
         echo data > /usr/share/tool/data; echo mine > /usr/share/tool/mine
         d=/usr/local/lib/python3.11/dist-packages; mkdir -p $d/Web-1.0.dist-info $d/core-1.0.dist-info
