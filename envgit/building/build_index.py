@@ -19,6 +19,8 @@ from envgit.store.objects import parse_commit
 
 FOLDER = "build"
 Accept = Callable[[Snapshot], bool]
+_FOREIGN = "refs/remotes/"
+"""What was fetched and nobody has made a branch of: anybody can write any key into a message."""
 
 
 class BuildIndex:
@@ -70,7 +72,7 @@ class BuildIndex:
         """Read the trailers of the commits that refs reach and no earlier look did: fetched ones, or all after a loss."""
         self._is_complete = True
         objects = self._repo.objects
-        tips = sorted({oid for _, oid in self._repo.refs.iter_refs()})
+        tips = sorted({oid for name, oid in self._repo.refs.iter_refs() if not name.startswith(_FOREIGN)})
         stamp = sha256(b"".join(tips)).hexdigest()
         seen = self._read_lines("seen")
         if stamp in seen[:1]:
