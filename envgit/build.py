@@ -80,7 +80,7 @@ def build_recipe(
         try:
             result = evaluation.walk(maker.make)
         except EnvgitError:
-            if maker.built:
+            if maker.built or maker.failed is not None:
                 place.stay(maker.last_of_target, _chains(evaluation, maker), maker.failed, name)
             raise
         assert result is not None

@@ -40,7 +40,8 @@ def run_and_save(repo: Repository, request: RunRequest, branch: str) -> tuple[in
     id = new_id()
     try:
         status = run_once(repo, request, id, keep=True)
-        saved = save_upper(repo, sandbox_upper(repo, id).upper, base, branch, request.command) if status == 0 else None
+        upper = sandbox_upper(repo, id).upper
+        saved = save_upper(repo, upper, base, branch, request.command, request=request) if status == 0 else None
     finally:
         remove_sandbox_folder(repo, id)
     return status, saved

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from envgit.capturing import capture_upper
 from envgit.errors import Conflict, StorageError, UsageError
 from envgit.repo import BRANCH_PREFIX, Repository
-from envgit.snapshot import read_config_bytes, read_snapshot, write_snapshot
+from envgit.sandbox.request import RunRequest
+from envgit.snapshot import UNIT_TRAILER, read_config_bytes, read_snapshot, write_snapshot
 from envgit.store.ref_names import check_branch_name
 from envgit.trees import PackTreeWriter
 
@@ -36,10 +37,17 @@ def check_branch(repo: Repository, branch: str, base: bytes) -> None:
 
 
 def save_upper(
-    repo: Repository, upper: str, base: bytes, branch: str, command: Sequence[str], message: str | None = None
+    repo: Repository,
+    upper: str,
+    base: bytes,
+    branch: str,
+    command: Sequence[str],
+    message: str | None = None,
+    request: RunRequest | None = None,
 ) -> SaveResult:
     """Commit what lies in an upper directory over the commit `base`, and make `branch` point to it.
 
+    With `request` the commit says what was run (docs/build.md), where that says everything.
     Atomic and durable when it returns; the upper directory stays as it is. Without `message` the command is the message. The
     process is in the tree namespace afterwards. Raises Conflict for a branch that is elsewhere.
     """
@@ -57,20 +65,41 @@ def save_upper(
                 captured = capture_upper(repo, fd, old.root, repo.reader, PackTreeWriter(session))
             finally:
                 os.close(fd)
+            config = read_config_bytes(repo.objects, old)
             oid = write_snapshot(
                 session,
                 captured.root,
-                read_config_bytes(repo.objects, old),
+                config,
                 text.encode("utf-8", "surrogateescape"),
                 parents=(base,),
                 author=repo.author(),
                 committer=repo.committer(),
                 keep=old.tree_entries,
+                trailers=_unit_trailers(request, config) if request is not None else (),
             )
             packed = session.finish()
         transaction.set_ref(BRANCH_PREFIX + branch, oid)
         done = transaction.finish(f"save: {text.splitlines()[0]}")
     return SaveResult(branch, oid.hex(), packed.bytes, done.number)
+
+
+def _unit_trailers(request: RunRequest, config: bytes) -> tuple[bytes, ...]:
+    """Return the trailer that says what was run, as a build's does; none when other things had a part in it.
+
+    Variables had: their values may be secrets, which no commit is to hold.
+    """
+    from envgit.building.key import format_record
+    from envgit.building.record import record_of
+    from envgit.building.unit import Run
+    from envgit.environment_config import parse_config
+
+    if request.env or request.mounts or request.volumes_from or request.publish or request.add_hosts:
+        return ()
+    found = parse_config(config)
+    entrypoint = found.entrypoint if request.entrypoint is None else tuple(filter(None, (request.entrypoint,)))
+    argv = (*entrypoint, *(request.command or found.cmd))
+    run = Run(argv, workdir=request.workdir or "", user=request.user or "", network=request.network or "")
+    return (UNIT_TRAILER + format_record(record_of(run)).encode("ascii"),)
 
 
 def save_sandbox(repo: Repository, word: str, branch: str, message: str | None) -> SaveResult:

@@ -18,9 +18,14 @@ from envgit.store.history import iter_commits
 from envgit.store.objects import parse_commit
 
 FOLDER = "build"
+_HEX = frozenset("0123456789abcdef")
 Accept = Callable[[Snapshot], bool]
 _FOREIGN = "refs/remotes/"
 """What was fetched and nobody has made a branch of: anybody can write any key into a message."""
+
+
+def _is_id(word: str, digits: int) -> bool:
+    return len(word) == digits and _HEX.issuperset(word)
 
 
 class BuildIndex:
@@ -64,7 +69,7 @@ class BuildIndex:
             self._oids = {}
             for line in self._read_lines("index"):
                 key, _, oid = line.partition(" ")
-                if len(key) == 64 and len(oid) == 40:  # else a line that was cut off
+                if _is_id(key, 64) and _is_id(oid, 40):  # else a line that was cut off
                     self._oids.setdefault(bytes.fromhex(key), []).append(bytes.fromhex(oid))
         return self._oids
 
@@ -77,7 +82,7 @@ class BuildIndex:
         seen = self._read_lines("seen")
         if stamp in seen[:1]:
             return
-        known = {bytes.fromhex(word) for word in seen[1:] if len(word) == 40}
+        known = {bytes.fromhex(word) for word in seen[1:] if _is_id(word, 40)}
         starts = [oid for oid in tips if objects.contains(oid) and objects.read(oid)[0] == "commit"]
         for oid in iter_commits(objects, starts, [oid for oid in known if objects.contains(oid)]):
             key = read_digest(parse_commit(objects.read(oid)[1]).message, BUILD_TRAILER)

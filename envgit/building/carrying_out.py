@@ -13,10 +13,12 @@ from envgit.building.stamp import Stamp, Written
 from envgit.building.step import Trees, run_step
 from envgit.building.unit import Copy, Run, TreeMount, Unit
 from envgit.environment_config import parse_config
-from envgit.errors import EnvgitError, StepFailed
+from envgit.errors import EnvgitError, HostUnsupported, SandboxError, StepFailed
 from envgit.model import DirectoryRef, EnvironmentConfig, TreeWriter
 from envgit.sandbox.running import new_id, remove_sandbox_folder, sandbox_upper
 from envgit.snapshot import Snapshot, read_config_bytes
+
+_HINT = "correct it: envgit build goes on there"
 
 
 class Worker:
@@ -53,7 +55,12 @@ class Worker:
         id = new_id()
         try:
             trees = Trees(lambda: self._input_tree(run), self._mounted_tree)
-            status, packages = run_step(repo, unit, run, parent.oid, id, options, self._recipe.epoch, trees)
+            try:
+                status, packages = run_step(repo, unit, run, parent.oid, id, options, self._recipe.epoch, trees)
+            except HostUnsupported:
+                raise
+            except SandboxError as error:  # no such program, user or folder
+                raise StepFailed(error.message, status=error.exit_code, hint=error.hint or _HINT) from error
             upper = sandbox_upper(repo, id).upper
             if status == 0:
                 return record_upper(repo, upper, parent, stamp, packages)
@@ -63,7 +70,7 @@ class Worker:
         raise StepFailed(
             f"the step ended with status {status}: {unit.text.strip().splitlines()[0]}",
             status=status,
-            hint="look at what it left: envgit shell --failed" if self.failed is not None else None,
+            hint="look at what it left: envgit shell --failed" if self.failed is not None else _HINT,
         )
 
     def _keep_failed(self, unit: Unit, run: Run, parent: Snapshot, stamp: Stamp, upper: str) -> None:

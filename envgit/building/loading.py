@@ -7,6 +7,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.building.options import BuildOptions
+from envgit.building.source_pins import SourcePins
 from envgit.building.unit import Recipe
 from envgit.errors import EnvgitError, UnknownPath, UsageError
 from envgit.layers.descent import open_beneath
@@ -114,6 +115,12 @@ def environment_epoch(repo: Repository) -> int | None:
     return int(word)
 
 
+def first_epoch(repo: Repository) -> int:
+    """Return the time of the repository's first build of a declaration: what no lock has yet. A build that failed counts, too:
+    what it built is reused by the next, and by other environments."""
+    return int(SourcePins(repo).pin("epoch", lambda: b"%d" % repo.now(), default=None, pull=False))
+
+
 def read_file(path: str, most_bytes: int = _MOST_BYTES) -> bytes | None:
     """Return a file's bytes, None when there is none. Raises UnknownPath for one that cannot be read."""
     try:
@@ -185,7 +192,7 @@ def _load_declaration(repo: Repository, path: str, request: BuildRequest) -> Loa
     locked = lock.find(name) if lock is not None else None
     epoch = environment_epoch(repo)
     if epoch is None:
-        epoch = locked.source_date_epoch if locked is not None else repo.now()
+        epoch = locked.source_date_epoch if locked is not None else first_epoch(repo)
     if request.platform:
         environment = environment._replace(options=environment.options._replace(platform=request.platform))
     if request.options.locked and locked is None:

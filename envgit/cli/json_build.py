@@ -20,6 +20,7 @@ def result_fields(result: BuildResult) -> dict[str, Any]:
         "moved": landing.moved,
         "merged": landing.merged,
         "operation": landing.operation,
+        "lock": result.lock or None,
         "built": result.built,
         "reused": len(result.units) - result.built,
         "units": [

@@ -22,6 +22,7 @@ from envgit.layers.capture import Captured
 from envgit.layers.descent import DIRECTORY_FLAGS, open_beneath
 from envgit.layers.escape import escape, unescape
 from envgit.layers.metadata import format_directory, parse_directory
+from envgit.layers.removal import remove_tree
 from envgit.layers.whiteout import make_opaque, unmake_opaque
 from envgit.model import DiskIds, Entry
 
@@ -113,14 +114,25 @@ def _finish(cache: LayerCache, note: _Note) -> None:
         finally:
             os.close(layer_fd)
             os.close(fresh_fd)
-        cache.reach("handover-put-upper")
-        os.rename(fresh, upper)
-        _sync_directory(os.path.dirname(upper))
+        if os.path.isdir(os.path.dirname(upper)):
+            cache.reach("handover-put-upper")
+            os.rename(fresh, upper)
+            _sync_directory(os.path.dirname(upper))
+        else:  # of a throw-away sandbox that was removed after the process that worked here had died
+            _remove(fresh)
     if note.synced:
         marker = os.open(layer_path[: -len(b"fs")] + b"synced", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.close(marker)
     cache.publish(NewLayer(note.layer, layer_path))
     _record(cache, note)
+
+
+def _remove(path: bytes) -> None:
+    parent_fd = os.open(os.path.dirname(path), DIRECTORY_FLAGS)
+    try:
+        remove_tree(os.path.basename(path), parent_fd)
+    finally:
+        os.close(parent_fd)
 
 
 def _record(cache: LayerCache, note: _Note) -> None:

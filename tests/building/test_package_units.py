@@ -19,9 +19,9 @@ from envgit.declaration.package_spec import split_spec
 from envgit.declaration.values import Manager, Package, Place
 
 SCRIPTS = {
-    ("apt", 1): "08d6fc84f93c936ae5efc16e3ffb99859c31b0dab41daaf17e3e1232505bf361",
+    ("apt", 1): "504a01a73cd4857722fdb6b9ae8482317351a376c91b5e58767d1920f818e58d",
     ("pip", 1): "6c53357367f1d6b9aa19359d675ccd3e1e5f2a3cc75488a9119735db97c08718",
-    ("npm", 1): "095e87847dc2c03a3c5d093fdbb549378b6597a811fdbb73c5cf06d91495a042",
+    ("npm", 1): "b5e6cf053748b2b68ca3af93d8a8bd073e4cdfd3a9f386fdb179381c26dbe27b",
 }
 """SHA-256 of each script by version. A script that leaves other files than before needs a new version; a change that does
 not (a message) only a new line here."""

@@ -146,6 +146,8 @@ fi
 mkdir -p "$clusters"
 echo 'create_main_cluster = off' >"$clusters/zz-envgit.conf"
 
+keystore=/etc/ssl/certs/java/cacerts
+cp $keystore "$state/keystore" 2>/dev/null || :
 cp -p /var/log/alternatives.log "$state/alternatives.log" 2>/dev/null || :
 
 apt-get -c "$state/apt.conf" -q update || fail "apt-get update failed"
@@ -191,6 +193,37 @@ for link in /etc/ssl/certs/*.[0-9]; do
 done
 if [ -n "$machine_id" ] && [ -s "$machine_id" ]; then
     : >"$machine_id"
+fi
+# Java's list of authorities says when each was added, to the millisecond, in the order of a hash table.
+cat >"$state/keystore.pl" <<'END'
+use strict;
+use Digest::SHA qw(sha1);
+my ($path, $epoch) = @ARGV;
+open(my $in, '<:raw', $path) or exit;
+my $data = do { local $/; <$in> };
+my $salt = join('', map { "\0$_" } split(//, 'changeit')) . 'Mighty Aphrodite';
+my $body = substr($data, 0, -20);
+exit unless length($data) > 32 && substr($data, -20) eq sha1($salt . $body);
+my ($magic, $version, $count) = unpack('NNN', $body);
+exit unless $magic == 0xfeedfeed && $version == 2;
+my ($at, %entries) = (12);
+for (1 .. $count) {
+    my ($tag, $alias) = unpack('N n/a', substr($body, $at));
+    exit unless $tag == 2;
+    my $times = $at + 6 + length($alias);
+    my ($type, $certificate) = unpack('n/a N/a', substr($body, $times + 8));
+    $entries{$alias} = pack('N n/a Q> n/a N/a', $tag, $alias, $epoch * 1000, $type, $certificate);
+    $at = $times + 8 + 2 + length($type) + 4 + length($certificate);
+}
+exit unless $at == length($body) && keys(%entries) == $count;
+my $new = pack('NNN', $magic, $version, $count) . join('', map { $entries{$_} } sort keys %entries);
+open(my $out, '>:raw', $path) or die "$path: $!";
+print $out $new, sha1($salt . $new) or die;
+close($out) or die;
+END
+if [ -n "${SOURCE_DATE_EPOCH-}" ] && [ -f $keystore ] && ! cmp -s $keystore "$state/keystore" &&
+    perl -MDigest::SHA -e 1 2>/dev/null; then
+    perl "$state/keystore.pl" $keystore "$SOURCE_DATE_EPOCH"
 fi
 # A log of times, a cache of inode numbers, and what was there before the last change.
 if [ -e "$state/alternatives.log" ]; then

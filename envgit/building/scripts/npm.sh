@@ -89,13 +89,20 @@ const lines = Object.entries(locked)
   .sort();
 if (mode === "locked") {
   const pins = fs.readFileSync("/run/envgit/pins", "utf8").split("\n").filter(Boolean);
-  const say = (line, what) => { const [, name, version] = line.split("\t"); return `envgit:   ${name} ${version} ${what}`; };
-  const differences = [
-    ...lines.filter((line) => !pins.includes(line)).map((line) => say(line, "is not what is locked")),
-    ...pins.filter((pin) => !lines.includes(pin)).map((pin) => say(pin, "is locked, and was not installed")),
-  ];
+  const of = (list) => new Map(list.map((line) => [line.split("\t")[1], line.split("\t")]));
+  const [had, have] = [of(pins), of(lines)];
+  const differences = [];
+  for (const [name, [, , version, , hash]] of have) {
+    const pin = had.get(name);
+    if (!pin) differences.push(`${name} ${version} is not in the lock`);
+    else if (pin[2] !== version) differences.push(`${name} ${pin[2]} is locked; the registry has ${version}`);
+    else if (pin[4] && pin[4] !== hash) differences.push(`${name} ${version} is another file: ${hash}, locked is ${pin[4]}`);
+  }
+  for (const [name, [, , version]] of had)
+    if (!have.has(name)) differences.push(`${name} ${version} is locked, and would not be installed`);
   if (differences.length) {
-    console.error("envgit: these packages are not what is locked:\n" + differences.join("\n"));
+    console.error("envgit: these packages are not what is locked:");
+    for (const each of differences) console.error(`envgit:   ${each}`);
     process.exit(1);
   }
 }

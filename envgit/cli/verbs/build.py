@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -47,6 +48,8 @@ def build_command(ctx: click.Context, /, only_plan: bool, as_json: bool, quiet: 
         write_json(session.out, result_fields(result))
     elif not quiet:
         session.out.line(result_line(result, session.out))
+    if result.lock and not quiet:
+        session.say(f"wrote {os.path.relpath(result.lock)}")
     if result.landing.moved and not quiet:
         session.hint_undo(result.landing.operation)
     return session.status_of_warnings()
