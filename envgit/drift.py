@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from envgit.building.drift_config import config_items
-from envgit.building.drift_files import file_items
-from envgit.building.drift_packages import package_items
-from envgit.building.drift_values import DriftItem, apply_edits
+from envgit.building.drifting.config import config_items
+from envgit.building.drifting.files import file_items
+from envgit.building.drifting.packages import package_items
+from envgit.building.drifting.values import DriftItem, apply_edits
 from envgit.building.loading import BuildRequest, Loaded, load_recipe
 from envgit.building.reasons import builds_ref
 from envgit.environment_config import parse_config

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from envgit.building.exporting.recorded_step import RecordedStep, WrittenRecipe
 from envgit.building.record import Recorded, parse_record
-from envgit.building.recorded_step import RecordedStep, WrittenRecipe
 from envgit.building.unit import Copy, StageBase
 from envgit.environment_config import parse_config
 from envgit.errors import CorruptObject
@@ -45,10 +45,10 @@ def export_recipe(repo: Repository, revision: str, format: RecipeFormat) -> Expo
 
 def _write(steps: list[RecordedStep], format: RecipeFormat) -> WrittenRecipe:
     if format == "toml":
-        from envgit.building.to_declaration import write_declaration
+        from envgit.building.exporting.to_declaration import write_declaration
 
         return write_declaration(steps)
-    from envgit.building.to_dockerfile import write_dockerfile
+    from envgit.building.exporting.to_dockerfile import write_dockerfile
 
     return write_dockerfile(steps)
 

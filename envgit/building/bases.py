@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import NamedTuple
 
 from envgit.building.build_index import FOLDER
-from envgit.building.context import ContextFolder, digest_inputs
+from envgit.building.files.context import ContextFolder, digest_inputs
 from envgit.building.key import base_key
 from envgit.building.record import record_of_base
 from envgit.building.source_pins import SourcePins

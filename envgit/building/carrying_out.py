@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from envgit.building.context import make_input_tree
-from envgit.building.copying import apply_copy, make_mount_tree, mounted_file
 from envgit.building.evaluation import Evaluation, Wanted
+from envgit.building.files.context import make_input_tree
+from envgit.building.files.copying import apply_copy, make_mount_tree, mounted_file
 from envgit.building.recording import record_tree, record_upper
 from envgit.building.stamp import Stamp, Written
 from envgit.building.step import Trees, run_step

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from envgit.building.bases import NewBase, open_base
 from envgit.building.build_index import FOLDER, Accept, BuildIndex
-from envgit.building.context import ContextFolder, digest_inputs
-from envgit.building.copying import Sources, digest_copy, digest_mount
-from envgit.building.downloading import Downloads
+from envgit.building.files.context import ContextFolder, digest_inputs
+from envgit.building.files.copying import Sources, digest_copy, digest_mount
+from envgit.building.files.downloading import Downloads
 from envgit.building.key import unit_key
 from envgit.building.options import BuildOptions, find_step
-from envgit.building.packages_file import read_packages
+from envgit.building.package_sets.packages_file import read_packages
 from envgit.building.unit import (
     Copy,
     FileSource,

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from envgit.building.package_list import format_package_list
-from envgit.building.package_units import package_units
+from envgit.building.package_sets.package_list import format_package_list
+from envgit.building.package_sets.units import package_units
 from envgit.building.record import record_of
 from envgit.building.unit import (
     Base,

@@ -60,8 +60,8 @@ def load_recipe(repo: Repository, request: BuildRequest) -> Loaded:
     path = find_file(repo, request.file)
     if path.endswith(".toml"):
         return _load_declaration(repo, path, request)
-    from envgit.building.dockerfile_arguments import undeclared_arguments
-    from envgit.building.from_dockerfile import recipe_of_dockerfile  # of the two languages a build needs one
+    from envgit.building.dockerfiles.arguments import undeclared_arguments
+    from envgit.building.dockerfiles.recipe import recipe_of_dockerfile  # of the two languages a build needs one
     from envgit.dockerfile.parse import parse_dockerfile
 
     if request.name:

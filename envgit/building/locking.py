@@ -7,8 +7,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from envgit.building.loading import Loaded, read_file
-from envgit.building.package_list import parse_package_list
-from envgit.building.packages_file import read_packages
+from envgit.building.package_sets.package_list import parse_package_list
+from envgit.building.package_sets.packages_file import read_packages
 from envgit.declaration.lock_file import LockedEnvironment, LockedPackage, LockFile, format_lock, parse_lock
 from envgit.errors import Conflict, EnvgitError
 from envgit.layers.compare import diff_trees

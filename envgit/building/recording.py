@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from envgit.building.key import format_record
-from envgit.building.package_list import merge_package_lists
-from envgit.building.packages_file import PACKAGES_NAME, read_packages
+from envgit.building.package_sets.package_list import merge_package_lists
+from envgit.building.package_sets.packages_file import PACKAGES_NAME, read_packages
 from envgit.building.stamp import Stamp, Written
 from envgit.capturing import capture_upper
 from envgit.environment_config import format_config

@@ -27,7 +27,7 @@ _LIST_MOST_BYTES = 16 << 20
 
 
 class Ended(NamedTuple):
-    """`packages`: the list that a package unit left (building/package_list.py)."""
+    """`packages`: the list that a package unit left (building/package_sets/package_list.py)."""
 
     status: int
     packages: bytes

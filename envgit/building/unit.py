@@ -137,7 +137,7 @@ class Run(NamedTuple):
     inputs: tuple[str, ...] = ()
     """Patterns of context files that are part of the key and lie, while it runs, read-only below /run/envgit/inputs."""
     packages: str = ""
-    """"": none; else a path in a folder below /run, where the step leaves what it installed (building/package_list.py)."""
+    """"": none; else a path in a folder below /run, where the step leaves what it installed (package_sets/package_list.py)."""
 
 
 class CopyItem(NamedTuple):
@@ -214,7 +214,7 @@ class Recipe(NamedTuple):
     """Text of the .dockerignore that applies."""
     files: tuple[tuple[str, bytes], ...] = ()
     pins: frozenset[bytes] | None = None
-    """Lines of package lists (building/package_list.py): commits of package units that installed anything else are not reused."""
+    """Lines of package lists (package_sets/package_list.py): commits of package units that installed anything else are not reused."""
     base_digest: str = ""
     """What the name of an image stands for, as a lock says; of recipes of one stage."""
     epoch: int | None = None

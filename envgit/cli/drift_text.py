@@ -40,7 +40,7 @@ def diff_lines(drift: Drift, screen: Screen) -> Iterator[str]:
 
 def saved_hints(drift: Drift) -> list[str]:
     """Return the commands that put the files into the project which the edits name."""
-    from envgit.building.drift_files import iter_saved
+    from envgit.building.drifting.files import iter_saved
 
     hints = []
     for each in iter_saved(drift.items):

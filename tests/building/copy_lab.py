@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from envgit.building.context import ContextFolder
-from envgit.building.copying import Sources, apply_copy, digest_copy
-from envgit.building.downloading import Downloads
+from envgit.building.files.context import ContextFolder
+from envgit.building.files.copying import Sources, apply_copy, digest_copy
+from envgit.building.files.downloading import Downloads
 from envgit.building.unit import CopyItem, FileSource, StageBase
 from envgit.layers.assemble import TreeAssembler
 from envgit.model import DirectoryRef, Entry

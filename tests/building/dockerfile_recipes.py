@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from envgit.building.from_dockerfile import recipe_of_dockerfile
+from envgit.building.dockerfiles.recipe import recipe_of_dockerfile
 from envgit.building.unit import Copy, CopyItem, Recipe, Run, ScratchBase, StageBase, Unit
 from envgit.dockerfile.errors import DockerfileError
 from envgit.dockerfile.parse import parse_dockerfile

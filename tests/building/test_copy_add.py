@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from envgit.building import unpacking
-from envgit.building.downloading import is_git
+from envgit.building.files import unpacking
+from envgit.building.files.downloading import is_git
 from envgit.building.unit import CopyItem
 from envgit.errors import EnvgitError, HostileInput, SourceError, UsageError
 from envgit.layers.sources.tar_limits import TarLimits

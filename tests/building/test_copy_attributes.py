@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envgit.building.copy_attributes import parse_mode, resolve_owner
+from envgit.building.files.attributes import parse_mode, resolve_owner
 from envgit.building.unit import CopyItem, StageBase
 from envgit.errors import UsageError
 from envgit.model import Entry
@@ -155,7 +155,7 @@ def test_an_epoch_only_clamps_what_is_in_trees(lab: CopyLab) -> None:
     )
     item = CopyItem("/x", ("d",), source=StageBase(0))
     with lab.open_() as context:
-        from envgit.building.copying import apply_copy
+        from envgit.building.files.copying import apply_copy
         from envgit.building.unit import RevisionBase
 
         sources = lab.sources(context)._replace(tree_of=lambda source: lab.stages[0])

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from envgit.building.context import ContextFolder
-from envgit.building.copying import apply_copy, digest_copy
+from envgit.building.files.context import ContextFolder
+from envgit.building.files.copying import apply_copy, digest_copy
 from envgit.building.unit import CopyItem
 from envgit.errors import Conflict, EnvgitError, StorageError, UnknownPath
 from envgit.monitor import NullMonitor

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from envgit.building.context import ContextFolder, digest_inputs
-from envgit.building.stat_cache import StatCache
+from envgit.building.files.context import ContextFolder, digest_inputs
+from envgit.building.files.stat_cache import StatCache
 from envgit.building.unit import CopyItem, StageBase
 from envgit.layers.memory_tree import hash_open_file
 from envgit.model import Directory, DirectoryRef, Entry
@@ -151,7 +151,7 @@ def reads(lab: CopyLab, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         return original(fd)
 
     with monkeypatch.context() as patch:
-        patch.setattr("envgit.building.context.hash_open_file", noted)
+        patch.setattr("envgit.building.files.context.hash_open_file", noted)
         lab.digest(DIRECTORY)
     return sorted(found)
 
@@ -230,7 +230,7 @@ def test_two_at_once_keep_what_both_learnt(lab: CopyLab, monkeypatch: pytest.Mon
 
 
 def test_the_cache_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from envgit.building import stat_cache
+    from envgit.building.files import stat_cache
 
     monkeypatch.setattr(stat_cache, "_KEPT_UNUSED", 10)
     path = tmp_path / "file"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from envgit.building.context import digest_inputs, make_input_tree
-from envgit.building.copying import digest_mount, make_mount_tree, mounted_file
+from envgit.building.files.context import digest_inputs, make_input_tree
+from envgit.building.files.copying import digest_mount, make_mount_tree, mounted_file
 from envgit.building.unit import Context, FileSource, StageBase, TreeMount
 from envgit.errors import Conflict, UnknownPath
 from tests.building.copy_lab import CopyLab

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from envgit.building.from_dockerfile import recipe_of_dockerfile
+from envgit.building.dockerfiles.recipe import recipe_of_dockerfile
+from envgit.building.exporting.recorded_step import RecordedStep, WrittenRecipe
+from envgit.building.exporting.to_declaration import write_declaration
+from envgit.building.exporting.to_dockerfile import write_dockerfile
 from envgit.building.key import format_record
 from envgit.building.record import Recorded, parse_record, record_of_base
-from envgit.building.recorded_step import RecordedStep, WrittenRecipe
-from envgit.building.to_declaration import write_declaration
-from envgit.building.to_dockerfile import write_dockerfile
 from envgit.building.unit import Base, Copy, CopyItem, Run, ScratchBase, SourceBase, StageBase, TreeMount
 from envgit.declaration.merging import resolve
 from envgit.declaration.parsing import parse

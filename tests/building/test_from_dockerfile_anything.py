@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from envgit.building.from_dockerfile import recipe_of_dockerfile
+from envgit.building.dockerfiles.recipe import recipe_of_dockerfile
 from envgit.building.record import parse_record
 from envgit.building.unit import Recipe
 from envgit.dockerfile.parse import parse_dockerfile

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from envgit.building.dockerfile_paths import absolute_path, target_path
-from envgit.building.platform_name import Platform, parse_platform
+from envgit.building.dockerfiles.paths import absolute_path, target_path
+from envgit.building.dockerfiles.platform_name import Platform, parse_platform
 from envgit.building.unit import Copy, CopyItem
 from envgit.errors import UsageError
 from envgit.model import EnvironmentConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envgit.building.dockerfile_run import script_argv
+from envgit.building.dockerfiles.run import script_argv
 from envgit.building.unit import (
     CacheMount,
     Context,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envgit.building.dockerfile_arguments import undeclared_arguments
+from envgit.building.dockerfiles.arguments import undeclared_arguments
 from envgit.dockerfile.parse import parse_dockerfile
 from envgit.errors import UsageError
 from envgit.model import EnvironmentConfig

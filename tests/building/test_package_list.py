@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envgit.building.package_list import (
+from envgit.building.package_sets.package_list import (
     digest_package_list,
     format_package_list,
     merge_package_lists,

@@ -9,8 +9,8 @@ import subprocess
 import pytest
 
 from envgit.building.key import format_record
-from envgit.building.package_list import format_package_list
-from envgit.building.package_units import LIST_PATH, SCRIPT_VERSIONS, package_units, read_script
+from envgit.building.package_sets.package_list import format_package_list
+from envgit.building.package_sets.units import LIST_PATH, SCRIPT_VERSIONS, package_units, read_script
 from envgit.building.record import parse_record
 from envgit.building.unit import CacheMount, Origin, Run, SecretMount, Unit
 from envgit.declaration.errors import DeclarationError

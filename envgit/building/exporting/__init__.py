@@ -1,0 +1,1 @@
+"""From recorded steps back to a Dockerfile or an envgit.toml."""
