@@ -214,7 +214,7 @@ class Recipe(NamedTuple):
     """Text of the .dockerignore that applies."""
     files: tuple[tuple[str, bytes], ...] = ()
     pins: frozenset[bytes] | None = None
-    """Lines of package lists (package_sets/package_list.py): commits of package units that installed anything else are not reused."""
+    """Lines of package lists (package_sets/package_list.py): commits of package units with anything else are not reused."""
     base_digest: str = ""
     """What the name of an image stands for, as a lock says; of recipes of one stage."""
     epoch: int | None = None
