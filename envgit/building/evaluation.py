@@ -5,6 +5,7 @@ The walk is the same for `build`, which makes what is missing, and `plan`, which
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from envgit.building.key import unit_key
 from envgit.building.options import BuildOptions, find_step
 from envgit.building.package_sets.packages_file import read_packages
 from envgit.building.unit import (
+    Context,
     Copy,
     FileSource,
     Recipe,
@@ -31,10 +33,12 @@ from envgit.building.unit import (
     located,
 )
 from envgit.environment_config import parse_config
-from envgit.errors import EnvgitError, UsageError
+from envgit.errors import EnvgitError, UnknownRevision, UsageError
 from envgit.model import DirectoryRef, EnvironmentConfig
-from envgit.repo import Repository
+from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.snapshot import Snapshot, read_config_bytes, read_snapshot
+
+_REVISION_OPERATORS = re.compile(r"[~^@{:]")
 
 
 class Wanted(NamedTuple):
@@ -74,6 +78,8 @@ class Evaluation:
         now_ns = repo.now() * 1_000_000_000
         self.sources = Sources(context, self._tree_of, repo.reader, downloads, now_ns, repo.monitor)
         self._context = context
+        self._copies: dict[Copy, bytes] = {}
+        self._inputs: dict[tuple[str, ...], bytes] = {}
         self._images: dict[FileSource, Snapshot] = {}
         self._make: Make = lambda wanted: None
 
@@ -81,13 +87,52 @@ class Evaluation:
         """Evaluate the stages that the target needs; return its result, or None when `make` ended the walk."""
         self._make = make
         numbers = needed_stages(self.recipe)
+        for number in numbers:
+            self._refuse_own_branch(self.recipe.stages[number])
         self._counts = {number: self._count(number, None) for number in numbers}
+        self._look_at_context(numbers)
         for number in numbers:
             result = self._walk_stage(number)
             if result is None:
                 return None
             self.results[number] = result
         return self.results[self.recipe.target]
+
+    def _refuse_own_branch(self, stage: Stage) -> None:
+        """A base that is the branch which the result lands on would be another one for each build, without end."""
+        if not isinstance(stage.base, RevisionBase):
+            return
+        branch = self.options.branch or self.repo.branch_name()
+        names = {branch, f"{BRANCH_PREFIX}{branch}"} | ({"HEAD", "@", ""} if self.options.branch is None else set())
+        if branch is not None and _REVISION_OPERATORS.split(stage.base.revision, maxsplit=1)[0] in names:
+            raise UsageError(
+                f"{stage.origin}: the base {stage.base.revision!r} is the branch that the result lands on",
+                hint="build onto another one: --branch NAME; or name a commit or a tag as the base",
+            )
+
+    def _look_at_context(self, numbers: Sequence[int]) -> None:
+        """Digest what units need of the context, before anything is made: a file that is missing is said at once."""
+        for number in numbers:
+            try:
+                units = self.units_of(self.recipe.stages[number], None)
+            except EnvgitError:  # what they need to know of their base is not known yet
+                continue
+            for unit in units:
+                with located(unit.origin):
+                    if isinstance(unit.action, Copy) and all(isinstance(i.source, Context) for i in unit.action.items):
+                        self._digest_copy(unit.action)
+                    elif isinstance(unit.action, Run) and unit.action.inputs:
+                        self._digest_inputs(unit.action)
+
+    def _digest_copy(self, copy: Copy) -> bytes:
+        if copy not in self._copies:
+            self._copies[copy] = digest_copy(self.sources, copy.items)
+        return self._copies[copy]
+
+    def _digest_inputs(self, run: Run) -> bytes:
+        if run.inputs not in self._inputs:
+            self._inputs[run.inputs] = digest_inputs(self._context, run.inputs)
+        return self._inputs[run.inputs]
 
     @property
     def count(self) -> int:
@@ -109,7 +154,8 @@ class Evaluation:
 
     def _walk_stage(self, number: int) -> Snapshot | None:
         stage = self.recipe.stages[number]
-        tip = self._base(stage)
+        with located(stage.origin):
+            tip = self._base(stage)
         if tip is None:
             return None
         self.bases[number] = tip
@@ -139,7 +185,7 @@ class Evaluation:
         if isinstance(base, StageBase):
             return self.results[base.number]
         if isinstance(base, RevisionBase):
-            return read_snapshot(self.repo.objects, self.repo.resolve_bytes(base.revision))
+            return self._read_revision(base.revision)
         new = open_base(
             self.repo,
             base,
@@ -153,12 +199,19 @@ class Evaluation:
         found = None if forced else self.index.find(new.key, None)
         return self._make(Wanted(stage, 0, None, None, new.key, (), found, forced, new))
 
+    def _read_revision(self, revision: str) -> Snapshot:
+        try:
+            return read_snapshot(self.repo.objects, self.repo.resolve_bytes(revision))
+        except UnknownRevision as error:
+            image = f"an image is written docker://{revision}" if ":" in revision else None
+            raise UnknownRevision(error.message, hint=image or error.hint) from error
+
     def _digests(self, unit: Unit) -> tuple[bytes, ...]:
         action = unit.action
         if isinstance(action, Copy):
-            return (digest_copy(self.sources, action.items),)
+            return (self._digest_copy(action),)
         if isinstance(action, Run):
-            inputs = [digest_inputs(self._context, action.inputs)] if action.inputs else []
+            inputs = [self._digest_inputs(action)] if action.inputs else []
             trees = [each for each in action.mounts if isinstance(each, TreeMount)]
             return (*inputs, *(digest_mount(self.sources, each) for each in trees))
         return ()
@@ -174,7 +227,7 @@ class Evaluation:
         if isinstance(source, StageBase):
             return self.results[source.number].root
         if isinstance(source, RevisionBase):
-            return read_snapshot(self.repo.objects, self.repo.resolve_bytes(source.revision)).root
+            return self._read_revision(source.revision).root
         assert isinstance(source, SourceBase)
         if source not in self._images:
             stage = Stage(source.source, source.source, self.recipe.stages[0].origin, source, lambda config: ())

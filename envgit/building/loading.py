@@ -69,6 +69,8 @@ def load_recipe(repo: Repository, request: BuildRequest) -> Loaded:
     folder = request.context or os.path.dirname(path)
     ignore = read_file(path + ".dockerignore") or read_file(os.path.join(folder, ".dockerignore")) or b""
     dockerfile = parse_dockerfile(_require(path), _shown(path))
+    for warning in dockerfile.warnings:
+        repo.monitor.note(f"{_shown(path)}:{warning.line}: {warning.message}")
     for name in undeclared_arguments(dockerfile, dict(request.build_args)):
         repo.monitor.note(f"--build-arg {name}: no ARG of {_shown(path)} declares it")  # one of its base's ONBUILD may
     recipe = recipe_of_dockerfile(
