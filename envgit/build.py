@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from envgit.building.evaluation import Evaluation, evaluating
+from envgit.building.holding import holding
 from envgit.building.landing import Landing, Place
 from envgit.building.loading import BuildRequest, load_recipe
 from envgit.building.making import BuiltUnit, Maker
@@ -75,7 +76,7 @@ def build_recipe(
     """
     place = Place(repo, options.branch)
     name = recipe.stages[recipe.target].name
-    with evaluating(repo, recipe, options) as evaluation:
+    with holding(repo), evaluating(repo, recipe, options) as evaluation:
         maker = Maker(evaluation, progress or SilentProgress(), place.refuse_dirty)
         try:
             result = evaluation.walk(maker.make)

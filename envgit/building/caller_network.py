@@ -24,6 +24,11 @@ def proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in names if environ.get(name)}
 
 
+def is_proxy(name: str) -> bool:
+    """Say whether a variable names a proxy: its value may hold a password."""
+    return name.upper() in _PROXIES
+
+
 def index_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return which indexes the caller uses, where a network reaches them."""
     chosen = {name: environ[name] for name in _INDEXES if environ.get(name)}

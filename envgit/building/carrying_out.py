@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from envgit.building.caller_network import is_proxy
 from envgit.building.evaluation import Evaluation, Wanted
 from envgit.building.files.context import make_input_tree
 from envgit.building.files.copying import apply_copy, make_mount_tree, mounted_file
-from envgit.building.recording import record_tree, record_upper
+from envgit.building.recording import record_tree, record_upper, shorten
 from envgit.building.stamp import Stamp, Written
 from envgit.building.step import Trees, run_step
 from envgit.building.unit import Copy, Run, TreeMount, Unit
@@ -68,7 +69,7 @@ class Worker:
         finally:
             remove_sandbox_folder(repo, id)
         raise StepFailed(
-            f"the step ended with status {status}: {unit.text.strip().splitlines()[0]}",
+            f"the step ended with status {status}: {shorten(unit.text)}",
             status=status,
             hint="look at what it left: envgit shell --failed" if self.failed is not None else _HINT,
         )
@@ -76,14 +77,17 @@ class Worker:
     def _keep_failed(self, unit: Unit, run: Run, parent: Snapshot, stamp: Stamp, upper: str) -> None:
         """Make a commit of what a failed step left, with the variables, folder and user that it had."""
         config = parse_config(read_config_bytes(self._repo.objects, parent))
+        own = {
+            name: value for name, value in run.env if not is_proxy(name)
+        }  # proxies, and their passwords, are the caller's
         config = config._replace(
-            env=tuple({**dict(config.env), **dict(run.env)}.items()),
+            env=tuple({**dict(config.env), **own}.items()),
             working_dir=run.workdir or config.working_dir,
             user=run.user or config.user,
             entrypoint=(),
             cmd=("/bin/sh",),
         )
-        kept = stamp._replace(text=f"failed: {unit.text}", key=None, config=config)
+        kept = stamp._replace(text=f"failed: {unit.text}", key=None, config=config, stage="")
         try:
             self.failed = record_upper(self._repo, upper, parent, kept)
         except (EnvgitError, OSError) as error:

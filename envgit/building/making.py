@@ -100,13 +100,13 @@ class Maker:
         unit = wanted.unit
         if unit is None:
             assert wanted.base is not None
-            return Stamp(
-                wanted.stage.text, wanted.base.record, wanted.key, self._recipe.files, None, self._recipe.epoch
-            )
+            stage, files, epoch = wanted.stage, self._recipe.files, self._recipe.epoch
+            return Stamp(stage.text, wanted.base.record, wanted.key, files, None, epoch, stage.name)
         record: Record = unit.record
         if wanted.inputs:
             record = {**record, INPUTS_KEY: [each.hex() for each in wanted.inputs]}
-        return Stamp(unit.text, record, wanted.key, self._recipe.files, unit.config, self._recipe.epoch)
+        files, epoch = self._recipe.files, self._recipe.epoch
+        return Stamp(unit.text, record, wanted.key, files, unit.config, epoch, wanted.stage.name)
 
     def _carry_out(self, wanted: Wanted) -> Snapshot:
         from envgit.building.carrying_out import Worker  # most builds find everything in history

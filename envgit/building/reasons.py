@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from envgit.building.build_index import BUILDS_PREFIX, MOST_UNITS
 from envgit.building.evaluation import Evaluation, Wanted
+from envgit.building.holding import plain_name
 from envgit.building.key import format_record
 from envgit.building.unit import Copy, Run
 from envgit.snapshot import UNIT_TRAILER, Snapshot, read_snapshot, read_trailer
 
-BUILDS_PREFIX = "refs/envgit/builds/"
-_MOST_COMMITS = 500
 INPUTS_KEY = "inputs_sha256"
 AFTER_A_CHANGE = "what it builds on changed"
 
@@ -24,8 +24,7 @@ class _Earlier(NamedTuple):
 
 def builds_ref(name: str) -> str:
     """Return the ref that keeps the chain of the last build of an environment or stage."""
-    plain = "".join(character if character.isalnum() or character in "-_" else "-" for character in name) or "-"
-    return BUILDS_PREFIX + plain
+    return BUILDS_PREFIX + plain_name(name)
 
 
 class Reasons:
@@ -58,7 +57,7 @@ class Reasons:
         if name not in self._earlier:
             chain: list[_Earlier] = []
             oid = self._repo.refs.resolve(builds_ref(name))
-            while oid is not None and len(chain) < _MOST_COMMITS:
+            while oid is not None and len(chain) < MOST_UNITS:
                 snapshot = read_snapshot(self._repo.objects, oid)
                 chain.append(_read(snapshot))
                 oid = snapshot.commit.parents[0] if snapshot.commit.parents else None

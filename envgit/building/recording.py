@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from envgit.building.holding import hold
 from envgit.building.key import format_record
 from envgit.building.package_sets.package_list import merge_package_lists
 from envgit.building.package_sets.packages_file import PACKAGES_NAME, read_packages
@@ -68,7 +69,7 @@ def record_upper(repo: Repository, upper: str, parent: Snapshot, stamp: Stamp, p
             repo.monitor.warn(f"the layer of a unit did not get into the cache: {error}")
         return oid
 
-    return _under_lock(repo, lambda: call_where_ids_are_plain(repo, record))
+    return _under_lock(repo, stamp, lambda: call_where_ids_are_plain(repo, record))
 
 
 def record_tree(
@@ -91,14 +92,16 @@ def record_tree(
             session.finish()
         return oid
 
-    return _under_lock(repo, record)
+    return _under_lock(repo, stamp, record)
 
 
-def _under_lock(repo: Repository, record: Callable[[], bytes]) -> Snapshot:
+def _under_lock(repo: Repository, stamp: Stamp, record: Callable[[], bytes]) -> Snapshot:
     lock = repo.lock()
     lock.acquire(b"envgit build")
     try:
         oid = record()
+        if stamp.stage:
+            hold(repo, stamp.stage, oid)
     finally:
         lock.release()
     repo.objects.refresh()
@@ -150,12 +153,16 @@ def _write(
     )
 
 
+def shorten(text: str) -> str:
+    """Return the first line of a unit's text, cut where it is longer than a subject should be."""
+    line = (text.strip().splitlines() or ["build"])[0].rstrip("\\").strip()
+    return line if len(line) <= _SUBJECT_CHARACTERS else line[: _SUBJECT_CHARACTERS - 3] + "..."
+
+
 def format_message(text: str, summary: str | None) -> bytes:
     """Return the message of a unit: its first line, the whole text when that is more, what it did to packages."""
     lines = text.strip().splitlines() or ["build"]
-    subject = lines[0].rstrip("\\").strip()
-    if len(subject) > _SUBJECT_CHARACTERS:
-        subject = subject[: _SUBJECT_CHARACTERS - 3] + "..."
+    subject = shorten(text)
     parts = [subject]
     if [subject] != lines:
         parts.append("\n".join("    " + line for line in lines))

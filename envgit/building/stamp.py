@@ -18,6 +18,8 @@ class Stamp(NamedTuple):
     """Of the recipe, beside rootfs/."""
     config: EnvironmentConfig | None
     epoch: int | None
+    stage: str = ""
+    """Whose last commit it becomes (building/holding.py); "": nobody's."""
 
 
 class Written(NamedTuple):

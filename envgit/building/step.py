@@ -143,18 +143,22 @@ def _mount(repo: Repository, mount: CacheMount | TmpfsMount | TreeMount, trees: 
         return MountRequest("rev", trees.mounted(mount), mount.target, readonly=True)
     name = "build-" + sha256(mount.name.encode("utf-8", "surrogateescape")).hexdigest()[:24]
     if mount.sharing != "shared":
-        held.enter_context(_alone(repo, name))
+        held.enter_context(_alone(repo, name, mount.name))
     return MountRequest("volume", name, mount.target, mount.readonly, (("nocopy", ""),))
 
 
 @contextmanager
-def _alone(repo: Repository, name: str) -> Iterator[None]:
+def _alone(repo: Repository, name: str, shown: str) -> Iterator[None]:
     """Wait until no other build has the cache."""
     folder = repo.path(FOLDER, "locks")
     storage.make_directory(folder, step="build-folder", parents=True)
     fd = os.open(f"{folder}/{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            repo.monitor.note(f"waiting for the cache {shown}: another build has it")
+            fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
         os.close(fd)
