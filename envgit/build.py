@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from envgit.building.evaluation import Evaluation, evaluating
+from envgit.building.from_step import FromNumber
 from envgit.building.holding import holding
-from envgit.building.landing import Landing, Place
+from envgit.building.landing import Landing, Place, Stopped
 from envgit.building.loading import BuildRequest, load_recipe
 from envgit.building.making import BuiltUnit, Maker
 from envgit.building.options import BuildOptions
 from envgit.building.progress import BuildProgress, SilentProgress
+from envgit.building.reasons import builds_ref
 from envgit.building.unit import Recipe
 from envgit.errors import EnvgitError
 from envgit.repo import Repository
@@ -31,6 +33,8 @@ class BuildResult(NamedTuple):
     landing: Landing
     digest: str = ""
     lock: str = ""
+    is_first_lock: bool = False
+    """There was none before."""
 
     @property
     def built(self) -> int:
@@ -58,7 +62,8 @@ def build_environment(repo: Repository, request: BuildRequest, progress: BuildPr
     if loaded.environment is None or request.options.locked:
         return result
     made = lock_environment(repo, loaded, result.base, result.oid, result.digest)
-    return result._replace(lock=loaded.lock_path if write_lock(loaded, made) else "")
+    path = loaded.lock_path if write_lock(loaded, made) else ""
+    return result._replace(lock=path, is_first_lock=loaded.lock is None)
 
 
 def build_recipe(
@@ -76,18 +81,28 @@ def build_recipe(
     """
     place = Place(repo, options.branch)
     name = recipe.stages[recipe.target].name
-    with holding(repo), evaluating(repo, recipe, options) as evaluation:
-        maker = Maker(evaluation, progress or SilentProgress(), place.refuse_dirty)
+    progress, from_number = progress or SilentProgress(), FromNumber(options)
+    with holding(repo), evaluating(repo, recipe, from_number.options) as evaluation:
+        maker = Maker(evaluation, progress, place.refuse_dirty, from_number)
         try:
             result = evaluation.walk(maker.make)
         except EnvgitError:
             if maker.built or maker.failed is not None:
-                place.stay(maker.last_of_target, _chains(evaluation, maker), maker.failed, name)
+                landing = place.stay(maker.last_of_target, _chains(evaluation, maker), maker.failed, name)
+                progress.stopped(_stopped(landing, evaluation, maker))
             raise
+        from_number.check(len(maker.built))
         assert result is not None
-        base = evaluation.bases[recipe.target]
-        check(base, result)
-        landing = place.land(result, _chains(evaluation, maker), None, name)
+        base, chains = evaluation.bases[recipe.target], _chains(evaluation, maker)
+        try:
+            check(base, result)
+            landing = place.land(result, chains, None, name)
+        except EnvgitError:
+            if any(not unit.reused for unit in maker.built):
+                place.keep(chains, name)
+            raise
+    for id in sorted(options.secrets.keys() - maker.secrets):
+        repo.monitor.note(f"--secret id={id}: no step of the build names it")
     return BuildResult(result.oid.hex(), base.oid.hex(), tuple(maker.built), landing, evaluation.digests.get(name, ""))
 
 
@@ -98,3 +113,10 @@ def _chains(evaluation: Evaluation, maker: Maker) -> dict[str, Snapshot]:
     if maker.stage is not None and maker.last is not None and maker.stage.name not in found:
         found[maker.stage.name] = maker.last
     return found
+
+
+def _stopped(landing: Landing, evaluation: Evaluation, maker: Maker) -> Stopped:
+    built = sum(not unit.reused for unit in maker.built)
+    good = maker.last.oid.hex() if maker.last is not None else ""
+    ref = builds_ref(maker.stage.name) if maker.stage is not None else ""
+    return Stopped(landing, built, len(maker.built) - built, max(evaluation.count, len(maker.built)), good, ref)

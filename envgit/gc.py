@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from envgit.building.pruning import prune_build_cache
 from envgit.errors import StorageError
 from envgit.exec.cgroups.group import remove_leftovers
 from envgit.layers.removal import remove_tree
@@ -65,7 +66,8 @@ def collect_garbage(
 ) -> GcReport:
     """Remove dead sandboxes, unreferenced upper directories, old operations with what only they kept, unused layers.
 
-    Operations younger than `keep_days` can still be undone (`prune_now`: none but the last). Objects are put into few packs;
+    Operations younger than `keep_days` can still be undone (`prune_now`: none but the last); files that builds fetched and have not
+    used since are dropped (`prune_now`: for a day). Objects are put into few packs;
     `aggressive` lets git delta-compress them. Nothing that a branch, tag, worktree or kept operation names is lost. Safe beside
     running sandboxes and readers.
     """
@@ -97,6 +99,7 @@ def collect_garbage(
                 _repack(repo, aggressive, "now" if prune_now else str(int(cutoff)))
             repo.monitor.finish()
             repo.objects.refresh()
+            prune_build_cache(repo, min(cutoff, now - _DAY_SECONDS))  # a build may be about to read what it has fetched
     after = before if dry_run else _disk_bytes(repo.git_dir)
     return GcReport(
         packs_before=packs_before,

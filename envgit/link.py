@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from envgit.checkout import checkout
 from envgit.errors import Conflict, EnvgitError, NegativeAnswer, UnknownRevision, UsageError
 from envgit.linking.code_repository import CodeRepository, open_code_repository
-from envgit.linking.hooks import Hook, read_hooks
+from envgit.linking.hooks import Hook, find_program, read_hooks
 from envgit.linking.link_file import LinkFile, format_link, read_link_text
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.snapshot import read_config_bytes, read_snapshot, read_trailer, write_snapshot
@@ -51,7 +51,7 @@ class LinkStatus(NamedTuple):
     """`state`: linked (the environment is as the link says), different, missing (the commit is not here) or unlinked.
 
     `committed`: the code's HEAD has the same file. `ahead`: how many commits HEAD has beyond the linked one, if that is an
-    ancestor.
+    ancestor. `program`: the envgit that hooks call; None when it is not in PATH, and they do nothing.
     """
 
     state: Literal["linked", "different", "missing", "unlinked"]
@@ -64,6 +64,7 @@ class LinkStatus(NamedTuple):
     ahead: int | None
     dirty: bool
     hooks: tuple[Hook, ...]
+    program: str | None
 
 
 class SwitchResult(NamedTuple):
@@ -288,8 +289,9 @@ def read_link_status(repo: Repository, code: CodeRepository) -> LinkStatus:
         else:
             state, ahead = "different", _distance(repo, oid, head)
     dirty = head is not None and is_dirty(repo, repo.branch_name(), head)
-    found = (state, code.top, code.file, code_oid, link, committed, head.hex() if head else "", ahead, dirty, hooks)
-    return LinkStatus(*found)
+    program = find_program(code.environ)
+    head_oid = head.hex() if head else ""
+    return LinkStatus(state, code.top, code.file, code_oid, link, committed, head_oid, ahead, dirty, hooks, program)
 
 
 def _same_text(one: bytes | None, other: bytes) -> bool:

@@ -31,7 +31,14 @@ if TYPE_CHECKING:
 DIRECTORY_NAME = ".envgit"
 BRANCH_PREFIX = "refs/heads/"
 TAG_PREFIX = "refs/tags/"
+RECIPE_NAMES = ("envgit.toml", "Dockerfile", "Containerfile")
+"""What a build looks for in the project's folder, in this order."""
 _STEPS = frozenset("0123456789")
+
+
+def has_recipe(folder: str) -> bool:
+    """Say whether a folder has a file that environments are built from."""
+    return any(os.path.exists(os.path.join(folder, name)) for name in RECIPE_NAMES)
 
 
 class Repository:
@@ -62,9 +69,9 @@ class Repository:
                 return cls(git_dir, environ, monitor)
             parent = os.path.dirname(folder)
             if parent == folder:
+                make = "envgit init ., then envgit build" if has_recipe(start) else "envgit init lab --from host"
                 raise NotARepository(
-                    f"{start} is not in an envgit repository",
-                    hint="make one: envgit init lab --from host; or name one: envgit -C DIR ...",
+                    f"{start} is not in an envgit repository", hint=f"make one: {make}; or name one: envgit -C DIR ..."
                 )
             folder = parent
 

@@ -15,7 +15,7 @@ def find_child(reader: TreeReader, root: DirectoryRef, path: bytes, *, follow: b
     with `follow`, at its end are resolved inside the environment, as chroot would. Raises UnknownPath.
     """
     stack: list[Child] = [_directory_child(reader, b"", root)]
-    todo = _components(path)
+    todo = split_path(path)
     links = 0
     while todo:
         name = todo.pop(0)
@@ -35,7 +35,7 @@ def find_child(reader: TreeReader, root: DirectoryRef, path: bytes, *, follow: b
                 raise UnknownPath(f"{_shown(path)}: too many symbolic links")
             if child.entry.target.startswith(b"/"):
                 del stack[1:]
-            todo = _components(child.entry.target) + todo
+            todo = split_path(child.entry.target) + todo
         elif isinstance(child.content, DirectoryRef):
             stack.append(_directory_child(reader, name, child.content))
         else:
@@ -43,7 +43,8 @@ def find_child(reader: TreeReader, root: DirectoryRef, path: bytes, *, follow: b
     return stack[-1]
 
 
-def _components(path: bytes) -> list[bytes]:
+def split_path(path: bytes) -> list[bytes]:
+    """Return the components of a path."""
     return [name for name in path.split(b"/") if name not in (b"", b".")]
 
 

@@ -111,7 +111,7 @@ def _step_unit(step: Step, variables: tuple[tuple[str, str], ...]) -> Unit:
         inputs=step.inputs,
     )
     command = step.run if isinstance(step.run, str) else " ".join(step.run)
-    text = f"step {step.name}\n{command}" if step.name else command
+    text = f"{step.name}: {command.strip()}" if step.name else command
     return Unit(text, _origin(step.place), record_of(run), run)
 
 

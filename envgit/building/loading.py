@@ -110,7 +110,7 @@ def environment_epoch(repo: Repository) -> int | None:
     word = repo.environ.get("SOURCE_DATE_EPOCH", "")
     if not word:
         return None
-    if not word.isdecimal() or len(word) > 12:
+    if not (word.isascii() and word.isdecimal()) or len(word) > 12:
         raise UsageError(
             f"SOURCE_DATE_EPOCH={word!r} is no number of seconds", hint="unset it, or set it to seconds since 1970"
         )
@@ -235,5 +235,6 @@ def _is_revision(repo: Repository, word: str) -> bool:
 
 
 def _shown(path: str) -> str:
+    """Return a path as messages have it: bytes that are no UTF-8 as \\xff."""
     relative = os.path.relpath(path)
-    return path if relative.startswith("..") else relative
+    return os.fsencode(path if relative.startswith("..") else relative).decode("utf-8", "backslashreplace")

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from envgit.building.evaluation import Evaluation, Wanted
+from envgit.building.from_step import FromNumber
 from envgit.building.progress import BuildProgress, Position
 from envgit.building.reasons import INPUTS_KEY, Reasons
 from envgit.building.stamp import Stamp, Written
-from envgit.building.unit import Origin, Record, Stage, located
+from envgit.building.unit import Origin, Record, RevisionBase, Run, SecretMount, Stage, located
 from envgit.environment_config import parse_config
 from envgit.snapshot import Snapshot, read_config_bytes
 
@@ -29,24 +30,33 @@ class BuiltUnit(NamedTuple):
 class Maker:
     """Makes units for one evaluation. `built`: what was done, in order; `failed`: the broken state of the step that failed."""
 
-    def __init__(self, evaluation: Evaluation, progress: BuildProgress, before: Callable[[], None]) -> None:
+    def __init__(
+        self, evaluation: Evaluation, progress: BuildProgress, before: Callable[[], None], from_number: FromNumber
+    ) -> None:
         """`before` is called before anything is carried out; it may raise."""
         self._evaluation = evaluation
         self._repo = evaluation.repo
         self._recipe = evaluation.recipe
         self._progress = progress
         self._before = before
+        self._from_number = from_number
         self._reasons = Reasons(evaluation)
         self.stage: Stage | None = None
         self.built: list[BuiltUnit] = []
         self.last: Snapshot | None = None
         """The last good commit of the stage that is being walked."""
         self.failed: Snapshot | None = None
+        self.secrets: set[str] = set()
+        """The ids that steps name."""
 
     def make(self, wanted: Wanted) -> Snapshot:
         """Return the commit of what is wanted, reused or new. Raises StepFailed, and what the parts raise."""
         position = self._position(wanted)
+        wanted = self._from_number.apply(wanted, position.number, self._evaluation)
         self.stage = wanted.stage
+        is_first = wanted.number == 1 and isinstance(wanted.stage.base, RevisionBase)
+        self.last = None if is_first else wanted.parent
+        self.secrets.update(_secrets(wanted))
         if wanted.found is not None:
             self.last = self._adopt(wanted, wanted.found)
             self._progress.reused(position, self.last.oid.hex())
@@ -116,3 +126,9 @@ class Maker:
             return worker.carry_out(wanted, self._stamp(wanted))
         finally:
             self.failed = worker.failed
+
+
+def _secrets(wanted: Wanted) -> set[str]:
+    action = wanted.unit.action if wanted.unit is not None else None
+    mounts = action.mounts if isinstance(action, Run) else ()
+    return {mount.id for mount in mounts if isinstance(mount, SecretMount)}

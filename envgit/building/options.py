@@ -13,7 +13,7 @@ NetworkPolicy = Literal["private", "none", "host", ""]
 
 class BuildOptions(NamedTuple):
     """`network`: for units that do not say themselves; "none" also for those that do. `no_cache`: reuse nothing of history;
-    `from_step`: nothing from that unit on, by number (1 is the first after the base) or by a word of its text."""
+    `from_step`: nothing from that unit on, by the number that build and plan show, or by its name or a word of its text."""
 
     no_cache: bool = False
     from_step: str = ""
@@ -30,15 +30,14 @@ class BuildOptions(NamedTuple):
 
 
 def find_step(texts: list[str], word: str) -> int:
-    """Return the index of the unit that `from_step` names: a number from 1, or the only one whose text holds it.
+    """Return the index of the unit that `from_step` names: the one of that name, or the only one whose text holds the word.
 
     Raises UsageError.
     """
-    if word.isdecimal():
-        if not 1 <= int(word) <= len(texts):
-            raise UsageError(f"there is no step {word}: the build has {len(texts)}", hint="envgit plan lists them")
-        return int(word) - 1
+    named = [number for number, text in enumerate(texts) if text.startswith(f"{word}: ")]
     found = [number for number, text in enumerate(texts) if word in text]
+    if len(named) == 1:
+        return named[0]
     if len(found) != 1:
         some = "no step" if not found else f"{len(found)} steps"
         raise UsageError(f"{some} named {word!r}", hint="envgit plan lists them; --from-step takes a number, too")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from envgit.building.unit import Origin
+
+if TYPE_CHECKING:
+    from envgit.building.landing import Stopped
 
 
 class Position(NamedTuple):
@@ -27,6 +30,9 @@ class BuildProgress(Protocol):
     def done(self, position: Position, oid: str, seconds: float) -> None:
         """A unit has become a commit."""
 
+    def stopped(self, stopped: Stopped) -> None:
+        """The build failed; what was built is kept."""
+
 
 class SilentProgress:
     """Tells nothing."""
@@ -38,4 +44,7 @@ class SilentProgress:
         pass
 
     def done(self, position: Position, oid: str, seconds: float) -> None:
+        pass
+
+    def stopped(self, stopped: Stopped) -> None:
         pass

@@ -9,14 +9,20 @@ from envgit.building.build_index import BUILDS_PREFIX, MOST_UNITS
 from envgit.building.evaluation import Evaluation, Wanted
 from envgit.building.holding import plain_name
 from envgit.building.key import format_record
-from envgit.building.unit import Copy, Run
+from envgit.building.record_difference import compare_records
+from envgit.building.unit import Copy, Run, Stage, Unit
 from envgit.snapshot import UNIT_TRAILER, Snapshot, read_snapshot, read_trailer
 
 INPUTS_KEY = "inputs_sha256"
 AFTER_A_CHANGE = "what it builds on changed"
+ASKED_FOR = "asked for"
+FIRST_BUILD = "first build"
+_NOTHING = "{}"
+"""The record of what no build made."""
 
 
 class _Earlier(NamedTuple):
+    oid: bytes
     record: str
     inputs: tuple[str, ...]
     subject: str
@@ -33,24 +39,62 @@ class Reasons:
     def __init__(self, evaluation: Evaluation) -> None:
         self._repo = evaluation.repo
         self._earlier: dict[str, list[_Earlier]] = {}
+        self._places: dict[str, int] = {}
+        """Of what was looked at last, in the last build."""
 
     def why(self, wanted: Wanted) -> str:
         """Say why a unit, or a base, is built."""
         if wanted.forced:
-            return "asked for"
+            return ASKED_FOR
         earlier = self._chain(wanted.stage.name)
         if not earlier:
-            return "first build"
+            return FIRST_BUILD
         if wanted.unit is None:
             return "the base is another one"
-        record = format_record(wanted.unit.record)
-        same = next((each for each in earlier if each.record == record), None)
-        if same is None:
-            before = earlier[wanted.number] if wanted.number < len(earlier) else None
-            return "new" if before is None else f"changed, was: {before.subject}"
-        if same.inputs != tuple(each.hex() for each in wanted.inputs):
+        place = self._place(wanted.stage.name, wanted.unit)
+        if place is None:
+            return self._changed(wanted.stage.name, wanted.unit, wanted.parent)
+        if earlier[place].inputs != tuple(each.hex() for each in wanted.inputs):
             return f"changed input: {_names(wanted)}"
         return AFTER_A_CHANGE
+
+    def foretell(self, stage: Stage, unit: Unit | None) -> str:
+        """Say why a unit (None: a base) is built whose parent is not known yet; called in the order of units."""
+        if not self._chain(stage.name):
+            return FIRST_BUILD
+        if unit is None:
+            return "not looked for before what comes before it is built"
+        return AFTER_A_CHANGE if self._place(stage.name, unit) is not None else self._changed(stage.name, unit, None)
+
+    def _place(self, name: str, unit: Unit) -> int | None:
+        """Return the place in the last build of a unit that did what this one does."""
+        record = format_record(unit.record)
+        found = next((place for place, each in enumerate(self._chain(name)) if each.record == record), None)
+        if found is not None:
+            self._places[name] = found
+        return found
+
+    def _changed(self, name: str, unit: Unit, parent: Snapshot | None) -> str:
+        """Say what a unit was, that the last build did otherwise: the one that came after what now comes before."""
+        earlier = self._chain(name)
+        if parent is not None:
+            record = _read(parent).record
+            found = [
+                place
+                for place, each in enumerate(earlier)
+                if each.oid == parent.oid or (record != _NOTHING and each.record == record)
+            ]
+            if found:
+                self._places[name] = found[-1]
+        place = self._places[name] = self._places.get(name, -1) + 1
+        before = earlier[place] if place < len(earlier) else None
+        if before is None or before.record == _NOTHING:
+            return "new"
+        from envgit.building.recording import shorten  # most builds find everything in history
+
+        if before.subject != shorten(unit.text):
+            return f"changed, was: {before.subject}"
+        return compare_records(json.loads(before.record), unit.record)
 
     def _chain(self, name: str) -> list[_Earlier]:
         """Return the units of the last build, the base first."""
@@ -70,9 +114,9 @@ def _read(snapshot: Snapshot) -> _Earlier:
     try:
         record = json.loads(read_trailer(snapshot.commit.message, UNIT_TRAILER) or b"{}")
         inputs = tuple(str(each) for each in record.pop(INPUTS_KEY, ()))
-        return _Earlier(format_record(record), inputs, subject)
+        return _Earlier(snapshot.oid, format_record(record), inputs, subject)
     except (ValueError, AttributeError, TypeError):
-        return _Earlier("", (), subject)
+        return _Earlier(snapshot.oid, _NOTHING, (), subject)
 
 
 def _names(wanted: Wanted) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
 
 from envgit.building.build_index import FOLDER
-from envgit.errors import SourceError
+from envgit.building.files.kept_file import read_kept
+from envgit.errors import SourceError, StorageError
 from envgit.repo import Repository
 from envgit.store import storage
 
@@ -47,20 +49,18 @@ class SourcePins:
 
     def _read(self) -> dict[str, bytes]:
         pins = {}
-        try:
-            with open(self._repo.path(FOLDER, "pins"), encoding="ascii") as file:
-                for line in file:
-                    name, _, value = line.strip().partition(" ")
-                    pins[name] = bytes.fromhex(value)
-        except (OSError, ValueError):
-            pass
+        with suppress(OSError, ValueError):
+            for line in read_kept(self._repo.path(FOLDER, "pins")).decode("ascii").splitlines():
+                name, _, value = line.strip().partition(" ")
+                pins[name] = bytes.fromhex(value)
         return pins
 
     def _write(self, name: str, value: bytes) -> None:
         pins = {**self._read(), name: value}
         text = "".join(f"{each} {pinned.hex()}\n" for each, pinned in pins.items())
-        storage.make_directory(self._repo.path(FOLDER), step="build-folder", parents=True)
-        storage.write_file(self._repo.path(FOLDER, "pins"), text.encode(), step="build-pins", durable=False)
+        with suppress(OSError, StorageError):
+            storage.make_directory(self._repo.path(FOLDER), step="build-folder", parents=True)
+            storage.write_file(self._repo.path(FOLDER, "pins"), text.encode(), step="build-pins", durable=False)
 
 
 def _hash(name: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from .escape import count_of
 from .terminal_monitor import TerminalMonitor
 
 if TYPE_CHECKING:
+    from envgit.building.landing import Stopped
     from envgit.building.progress import Position
 
 _TEXT_MOST_CHARACTERS: Final = 100
@@ -27,10 +30,32 @@ class BuildLines:
     def done(self, position: Position, oid: str, seconds: float) -> None:
         self._monitor.say(f"{_place(position)} {oid[:7]} in {seconds:.1f} s")
 
+    def stopped(self, stopped: Stopped) -> None:
+        for line in stopped_lines(stopped):
+            self._monitor.say(line)
+
+
+def stopped_lines(stopped: Stopped) -> Iterator[str]:
+    """Yield where a build that failed leaves the branch, and how to take that back."""
+    landing = stopped.landing
+    where = landing.branch or "detached HEAD"
+    if landing.oid and landing.oid == stopped.good:
+        reused = f", {stopped.reused} reused" if stopped.reused else ""
+        yield f"[{where} {landing.oid[:7]}] {stopped.built} of {count_of(stopped.total, 'unit')} built{reused}"
+    else:
+        stays = f"{where} stays at {landing.oid[:7]}" if landing.oid else f"{where} has no commit yet"
+        yield stays + (f"; the good units: {stopped.ref}" if stopped.good else "")
+    if landing.moved:
+        yield "hint: to take this back: envgit undo"
+
 
 def _place(position: Position) -> str:
-    stage = f" {position.stage}" if position.stage else ""
-    return f"[{position.number}/{position.total}{stage}]"
+    return place_text(position.number, position.total, position.stage)
+
+
+def place_text(number: int, total: int, stage: str) -> str:
+    """Return `[2/5]`, or with several stages `[2/5 STAGE]`; `--from-step` takes the number."""
+    return f"[{number}/{total}{' ' if stage else ''}{stage}]"
 
 
 def unit_line(text: str) -> str:

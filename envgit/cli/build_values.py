@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import stat
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -11,6 +13,8 @@ from envgit.errors import SourceError, UsageError
 
 SECRET_MOST_BYTES: Final = 500 * 1024
 """As BuildKit has it: they are held in memory."""
+_WRITER_SECONDS: Final = 10.0
+"""How long a named pipe without a writer is waited for."""
 _SPELLING: Final = "--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE"
 _IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
 _KEYS: Final = {"id": "id", "src": "src", "source": "src", "env": "env", "type": "type"}
@@ -36,8 +40,9 @@ def parse_build_arguments(texts: Iterable[str], caller: Mapping[str, str]) -> di
 def parse_secrets(texts: Iterable[str], caller: Mapping[str, str]) -> dict[str, bytes]:
     """Read the secrets of --secret words: from a file of this machine (a pipe will do), or a variable of the caller.
 
-    With neither `src` nor `env`, NAME is the variable, as docker has it. Raises UsageError, SourceError; no message holds a
-    value.
+    With neither `src` nor `env`, NAME is the variable, as docker has it. A pipe is read to its end, however long its writer
+    takes; one that nobody has opened for writing, for 10 seconds only. Raises UsageError, SourceError; no message holds
+    a value.
     """
     found: dict[str, bytes] = {}
     for text in texts:
@@ -81,13 +86,34 @@ def _read(id: str, fields: Mapping[str, str], caller: Mapping[str, str]) -> byte
 
 def _read_file(id: str, path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            data = file.read(SECRET_MOST_BYTES + 1)
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            data = _first_of_pipe(id, path, fd) if stat.S_ISFIFO(os.fstat(fd).st_mode) else b""
+            os.set_blocking(fd, True)
+            data += file.read(SECRET_MOST_BYTES + 1)
     except OSError as error:
         raise SourceError(f"the secret {id} cannot be read from {path}: {error.strerror}", hint=_SPELLING) from error
     if len(data) > SECRET_MOST_BYTES:
         raise SourceError(
             f"the secret {id} is larger than {SECRET_MOST_BYTES // 1024} KiB",
             hint="it is held in memory: put large files into the context",
+        )
+    return data
+
+
+def _first_of_pipe(id: str, path: str, fd: int) -> bytes:
+    """Wait until a pipe has data, an end, or at least a writer; return what there is. Raises SourceError when nobody writes."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if poll.poll(_WRITER_SECONDS * 1000):
+        return b""
+    try:
+        data = os.read(fd, SECRET_MOST_BYTES)
+    except BlockingIOError:  # a writer has it open: a password may be typed there
+        return b""
+    if not data:
+        raise SourceError(
+            f"the secret {id} cannot be read from {path}: nobody writes into the pipe",
+            hint="start its writer first, or src=<(COMMAND)",
         )
     return data

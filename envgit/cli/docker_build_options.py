@@ -38,7 +38,7 @@ EQUIVALENTS: Final[dict[str, str]] = {
     "--load": "the result is a branch of this repository already",
     "--memory": _LIMITS,
     "--metadata-file": "use: envgit build --json > FILE",
-    "--no-cache-filter": "use: --from-step STAGE",
+    "--no-cache-filter": "use: --from-step N, where envgit plan shows the stage begin",
     "--output": "build, then: envgit export BRANCH tar:FILE, or a folder's name",
     "--progress": "progress is plain lines on standard error; -q for none",
     "--provenance": _SIGNED,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from envgit.errors import EnvgitError, UsageError
+from envgit.errors import EnvgitError
 
 from .session import Session
 
@@ -37,13 +37,6 @@ def for_each(session: Session, words: Iterable[str], act: Callable[[str], str | 
 def names_argument(required: bool = True) -> Callable[[Callable[..., object]], Callable[..., object]]:
     """The argument NAME... of such a verb."""
     return click.argument("names", nargs=-1, required=required, metavar="NAME...", shell_complete=complete_sandbox)
-
-
-def one_name(ctx: click.Context, words: tuple[str, ...]) -> str:
-    """Return the only word. Raises UsageError."""
-    if len(words) != 1:
-        raise UsageError("one sandbox at a time", hint=f"see: {ctx.command_path} --help")
-    return words[0]
 
 
 def complete_sandbox(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:

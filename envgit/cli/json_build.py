@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from envgit.build import BuildResult
+    from envgit.building.landing import Course
     from envgit.building.unit import Origin
     from envgit.plan import BuildPlan
 
@@ -19,6 +20,7 @@ def result_fields(result: BuildResult) -> dict[str, Any]:
         "tip": landing.oid,
         "moved": landing.moved,
         "merged": landing.merged,
+        "replaces": _replaced_fields(landing.course),
         "operation": landing.operation,
         "lock": result.lock or None,
         "built": result.built,
@@ -42,6 +44,9 @@ def plan_fields(plan: BuildPlan) -> dict[str, Any]:
     """Return the document of `plan --json`."""
     return {
         "to_build": plan.to_build,
+        "branch": plan.branch,
+        "move": plan.course.move,
+        "replaces": _replaced_fields(plan.course),
         "units": [
             {
                 "number": number,
@@ -55,6 +60,10 @@ def plan_fields(plan: BuildPlan) -> dict[str, Any]:
             for number, unit in enumerate(plan.units, 1)
         ],
     }
+
+
+def _replaced_fields(course: Course) -> list[dict[str, str]]:
+    return [{"oid": each.oid, "subject": each.subject} for each in course.replaced]
 
 
 def origin_fields(origin: Origin) -> dict[str, Any]:

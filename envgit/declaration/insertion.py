@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .locating import locate
-from .toml_text import format_key, format_value
+from .toml_text import format_block, format_key
 
 _ORDER = ("", "packages", "files", "step", "config", "sandbox")
 """Of an environment's tables in a text; "" is the one with `from`."""
@@ -20,7 +20,7 @@ def insert_table(text: str, path: tuple[str, ...], table: str, fields: dict[str,
     """
     header = ".".join(format_key(name) for name in (*path, table))
     lines = [f"[[{header}]]" if table == "step" else f"[{header}]"]
-    lines += [f"{format_key(key)} = {_format(value)}" for key, value in fields.items()]
+    lines += [f"{format_key(key)} = {format_block(value)}" for key, value in fields.items()]
     start = _end_of_section(text, path, table)
     before, after = text[:start].rstrip("\n"), text[start:].lstrip("\n")
     return (f"{before}\n\n" if before else "") + "\n".join(lines) + "\n" + (f"\n{after}" if after else "")
@@ -35,19 +35,7 @@ def insert_key(text: str, path: tuple[str, ...], key: str, value: object) -> str
     end = headers[number + 1][1] if number + 1 < len(headers) else len(text)
     start = _without_next_comment(text, end)
     section = text[:start].rstrip("\n")
-    return f"{section}\n{format_key(key)} = {_format(value)}\n{text[len(section) + 1 :]}"
-
-
-def _format(value: object) -> str:
-    """Return a value; a text of several lines as it would be typed, where that is possible."""
-    if (
-        isinstance(value, str)
-        and "\n" in value[:-1]
-        and re.fullmatch(r"[^\x00-\x08\x0b-\x1f\x7f\\]*", value)
-        and '"""' not in value
-    ):
-        return f'"""\n{value}"""' if not value.endswith('"') else format_value(value)
-    return format_value(value)
+    return f"{section}\n{format_key(key)} = {format_block(value)}\n{text[len(section) + 1 :]}"
 
 
 def _end_of_section(text: str, path: tuple[str, ...], table: str) -> int:

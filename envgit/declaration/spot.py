@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from envgit.light_typing import NamedTuple
+from envgit.suggestion import did_you_mean
 
 from .errors import DeclarationError
 from .locating import Path, Positions
@@ -73,12 +74,6 @@ def shorten(value: object) -> str:
 
 def suggest(word: str, known: Iterable[str], other_words: dict[str, str] | None = None) -> str | None:
     """Return "did you mean 'WORD'?" for the known word that is meant most probably, or None."""
-    import difflib  # takes longer than to read a declaration
-
     plain = word.lower().replace("-", "_")
     meant = (other_words or {}).get(plain)
-    words = list(known)
-    if meant is None:
-        near = [plain] if plain in words else difflib.get_close_matches(plain, words, 1, 0.6)
-        meant = near[0] if near else None
-    return f"did you mean '{meant}'?" if meant else None
+    return f"did you mean '{meant}'?" if meant else did_you_mean(plain, known, "'{}'")

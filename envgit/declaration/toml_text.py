@@ -18,6 +18,8 @@ MOST_BYTES = 4 << 20
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"}
 _SPECIAL = re.compile(r'["\\\x00-\x1f\x7f]')
+_PLAIN = re.compile(r"[^\x00-\x08\x0b-\x1f\x7f]*")
+"""What a literal text may hold: all but control characters."""
 _QUOTED = r"'((?:[^'\\]|\\.)*)'"
 _TUPLE = re.compile(rf"\({_QUOTED}(?:, {_QUOTED})*,?\)")
 _HINTS = {
@@ -104,3 +106,16 @@ def format_value(value: object) -> str:
         fields = ", ".join(f"{format_key(key)} = {format_value(each)}" for key, each in value.items())
         return f"{{ {fields} }}" if fields else "{}"
     raise TypeError(f"no value of a declaration: {value!r}")
+
+
+def format_block(value: object) -> str:
+    """Return a value as format_value does, but a text of several lines as it is, on lines of its own, where TOML can say that.
+
+    Its quotes are those in which nothing is escaped: of a script, what is written is what runs.
+    """
+    if not isinstance(value, str) or "\n" not in value.strip("\n") or not _PLAIN.fullmatch(value):
+        return format_value(value)
+    for quotes in ("'''", '"""'):
+        if quotes not in value and not value.endswith(quotes[0]) and (quotes == "'''" or "\\" not in value):
+            return f"{quotes}\n{value}{quotes}"
+    return format_value(value)

@@ -126,7 +126,7 @@ class Sandbox(NamedTuple):
     None, (): not asked for.
     """
 
-    network: str | None = None
+    network: Literal["private", "none", "host"] | None = None
     publish: tuple[str, ...] = ()
     """-p"""
     publish_all: bool = False

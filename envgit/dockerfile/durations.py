@@ -20,6 +20,17 @@ _PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(ns|us|µs|μs|ms|s|m|h)", re.ASCII)
 _MAX_NS = 2**63 - 1
 
 
+def format_duration(amount_ns: int) -> str:
+    """Return the shortest text that parse_duration gives the same nanoseconds for, from whole units: 1m30s."""
+    if not amount_ns:
+        return "0s"
+    text = ""
+    for unit in ("h", "m", "s", "ms", "us", "ns"):
+        count, amount_ns = divmod(amount_ns, _UNITS_NS[unit])
+        text += f"{count}{unit}" if count else ""
+    return text
+
+
 def parse_duration(text: str) -> int:
     """Return nanoseconds; raises ExpansionError for what is no duration, negative, or too long for 64 bits."""
     total_ns = 0

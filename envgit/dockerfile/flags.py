@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
 from envgit.dockerfile.errors import ExpansionError
-from envgit.dockerfile.suggestion import suggest
+from envgit.suggestion import suggest
 
 Kind: TypeAlias = Literal["text", "bool", "list"]
 

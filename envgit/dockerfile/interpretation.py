@@ -38,8 +38,8 @@ from envgit.dockerfile.instructions import (
 )
 from envgit.dockerfile.mounts import check_mount
 from envgit.dockerfile.statement import NAMES, Statement
-from envgit.dockerfile.suggestion import nearest, suggest
 from envgit.dockerfile.whitespace import SPACE
+from envgit.suggestion import nearest, suggest
 
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 _ONBUILD = re.compile(rf"[{SPACE}]*ONBUILD[{SPACE}]*", re.IGNORECASE)

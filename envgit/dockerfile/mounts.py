@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 from envgit.dockerfile.errors import ExpansionError
-from envgit.dockerfile.suggestion import suggest
+from envgit.suggestion import suggest
 
 MountType = Literal["bind", "cache", "tmpfs", "secret", "ssh"]
 Sharing = Literal["shared", "private", "locked", ""]

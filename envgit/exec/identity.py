@@ -25,9 +25,7 @@ def resolve_identity(user: bytes, passwd: bytes, group: bytes) -> Identity:
     """
     name, colon, group_name = user.partition(b":")
     if colon and not group_name:
-        raise SandboxError(
-            f"the user {os.fsdecode(user)!r} has no group after the colon", hint="-u USER or -u USER:GROUP"
-        )
+        raise SandboxError(f"the user {os.fsdecode(user)!r} has no group after the colon", hint="USER or USER:GROUP")
     record = _find(passwd, name or b"0", 7)
     if record is not None:
         uid, gid = _number(record[2]), _number(record[3])
@@ -36,7 +34,10 @@ def resolve_identity(user: bytes, passwd: bytes, group: bytes) -> Identity:
         uid, gid, login, home = _number(name or b"0"), 0, b"", b"/root" if not name else b"/"
     else:
         shown = os.fsdecode(name)
-        raise SandboxError(f"no user {shown!r} in /etc/passwd of the environment", hint="use a number: -u UID")
+        raise SandboxError(
+            f"no user {shown!r} in /etc/passwd of the environment",
+            hint="use a number instead, or add the account first, with useradd or adduser",
+        )
     if colon:
         found = _find(group, group_name, 4)
         if found is not None:
@@ -46,7 +47,7 @@ def resolve_identity(user: bytes, passwd: bytes, group: bytes) -> Identity:
         else:
             raise SandboxError(
                 f"no group {os.fsdecode(group_name)!r} in /etc/group of the environment",
-                hint=f"use a number: -u {os.fsdecode(name) or 0}:GID",
+                hint="use a number instead, or add the group first, with groupadd or addgroup",
             )
         return Identity(uid, gid, (), home)
     groups = {gid}

@@ -208,5 +208,6 @@ def _execute(argv: tuple[bytes, ...], environment: dict[bytes, bytes], identity:
     if denied:
         raise ProgramNotExecutable(f"cannot execute {shown}: permission denied for uid {identity.uid}")
     if b"/" in name:
-        raise ProgramNotFound(f"{shown} does not exist in the environment")
+        hint = "it has no shell: name the program and its words" if name == b"/bin/sh" else None
+        raise ProgramNotFound(f"{shown} does not exist in the environment", hint=hint)
     raise ProgramNotFound(f"{shown} is in no folder of PATH of the environment")

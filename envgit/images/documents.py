@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from envgit.errors import HostileInput, SourceError
-from envgit.images.platforms import Platform, parse_platform_object
 from envgit.layers.sources.image_source import is_digest
+from envgit.platforms import Platform, parse_platform_object
 
 INDEX_TYPES: Final = (
     "application/vnd.oci.image.index.v1+json",

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 from envgit.environment_config import parse_config
 from envgit.errors import CorruptObject, SourceError
 from envgit.images.documents import parse_json
-from envgit.images.platforms import Platform, parse_platform_object
 from envgit.layers.sources.image_source import is_digest
 from envgit.model import EnvironmentConfig
+from envgit.platforms import Platform, parse_platform_object
 
 _AGAIN: Final = "make the image again"
 _STRINGS: Final = ("Cmd", "Entrypoint", "Env", "OnBuild", "Shell")

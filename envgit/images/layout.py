@@ -7,10 +7,10 @@ from typing import Final
 from envgit.errors import SourceError
 from envgit.images.documents import INDEX_TYPES, Descriptor, Index, parse_document, parse_json
 from envgit.images.files import Files, has_file
-from envgit.images.platforms import Platform, choose
 from envgit.images.stores import Found
 from envgit.images.verified import VerifiedStream, read_document
 from envgit.layers.sources.image_source import ImageSource
+from envgit.platforms import Platform, choose
 
 _NAME: Final = "org.opencontainers.image.ref.name"
 _CONTAINERD_NAME: Final = "io.containerd.image.name"

@@ -14,12 +14,12 @@ from envgit.images.files import DirectoryFiles
 from envgit.images.image import Image, ImageLayer
 from envgit.images.image_config import ImageConfig, parse_image_config
 from envgit.images.layout import Layout
-from envgit.images.platforms import Platform, choose, is_same, parse_platform, this_machine
 from envgit.images.stores import Found, ImageStore
 from envgit.images.tar_files import TarFiles
 from envgit.images.verified import DOCUMENT_BYTES, read_document, too_large
 from envgit.layers.sources.image_source import ImageSource, parse_image_source
 from envgit.monitor import Monitor
+from envgit.platforms import Platform, choose, is_same, parse_platform, refuse_other_systems, this_machine
 
 _DEEPEST_INDEX = 4
 
@@ -95,6 +95,7 @@ def _request(
         path = os.path.join(folder, source.path)
         source = ImageSource(source.transport, path, source.tag, source.digest, source.index)
     wanted = parse_platform(platform) if platform else this_machine()
+    refuse_other_systems(wanted)
     return _Request(source, environ, monitor, wanted, bool(platform))
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -51,18 +52,29 @@ class CodeRepository(NamedTuple):
     def read_link_text_at(self, oid: str) -> bytes | None:
         """Return the link file's text in a commit of the code; None when it has none. Raises UsageError for what is no file."""
         answer = self.git("ls-tree", "-z", "--long", "--full-tree", oid, self.file)
+        if answer.status != 0 and self.git("ls-tree", "-z", "--full-tree", oid, self.file).out:
+            raise self._not_here(oid)  # only its size is not to be had
         if answer.status != 0:
             raise UsageError(f"git cannot read {oid[:7]} of the code: {answer.error}", hint=f"git -C {self.top} fsck")
         words = answer.out.partition(b"\t")[0].split()
         if not words:
             return None
         mode, kind, blob, size = (word.decode("ascii", "replace") for word in words)
+        if kind == "blob" and size == "BAD":
+            raise self._not_here(oid)
         if kind != "blob" or not mode.startswith("100") or int(size) > MOST_BYTES:
             raise UsageError(f"{self.file} at {oid[:7]} is no link file", hint="write it anew: envgit link")
         content = self.git("cat-file", "blob", blob)
         if content.status != 0:
             raise UsageError(f"git cannot read {self.file} at {oid[:7]}: {content.error}", hint="git fetch; git fsck")
         return content.out
+
+    def _not_here(self, oid: str) -> UsageError:
+        """Return the error for a partial clone, or a damaged one: nothing is fetched for a look."""
+        return UsageError(
+            f"{self.file} at {oid[:7]} is not here: {self.top} has the name of its content only",
+            hint=f"a partial clone fetches it with: git -C {shlex.quote(self.top)} show {oid[:7]}:{shlex.quote(self.file)}",
+        )
 
     def read_link_at(self, oid: str) -> LinkFile | None:
         """Return the link in a commit of the code; None when it has none. Raises UsageError."""

@@ -21,8 +21,20 @@ LOCAL_VARIABLES = frozenset(
 """What `git rev-parse --local-env-vars` prints: variables that tie a process to one repository."""
 
 _MOST_BYTES = 1 << 20
-_SETTINGS = ("-c", "core.fsmonitor=false", "-c", "log.showSignature=false", "-c", "i18n.logOutputEncoding=UTF-8")
+_SETTINGS = (
+    "-c", "core.fsmonitor=false", "-c", "log.showSignature=false", "-c", "i18n.logOutputEncoding=UTF-8",
+    "-c", "protocol.allow=never", "-c", "protocol.ext.allow=never",
+)  # fmt: skip
 """No program of the repository's configuration is started for a look, and nothing is added to what is printed."""
+_VARIABLES = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "LC_ALL": "C",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+"""Nothing is fetched for a look: what a partial clone lacks would come from a URL of its configuration, which may be a program
+(ext::). git before 2.45 does not know GIT_NO_LAZY_FETCH; there no transport is allowed."""
 
 
 class Answer(NamedTuple):
@@ -44,7 +56,7 @@ def run_git(folder: str, words: Sequence[str], environ: Mapping[str, str]) -> An
     if program is None:
         raise UsageError("git, which keeps the code, was not found", hint="sudo apt install git")
     kept = {name: value for name, value in environ.items() if not _is_local(name)}
-    variables = {**kept, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+    variables = {**kept, **_VARIABLES}
     out, error = os.memfd_create("out"), os.memfd_create("error")
     try:
         actions = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
+from shutil import which
 from typing import NamedTuple
 
 from envgit.errors import Conflict
@@ -60,6 +62,11 @@ def remove_hooks(code: CodeRepository) -> tuple[tuple[str, ...], tuple[Hook, ...
     hooks = read_hooks(code)
     gone = [hook.name for hook in hooks if hook.state == "ours" and storage.unlink(hook.path, step="hook-remove")]
     return tuple(gone), tuple(hook for hook in hooks if hook.state == "called")
+
+
+def find_program(environ: Mapping[str, str]) -> str | None:
+    """Return the envgit that the hooks call where PATH is as in `environ`; without one they do nothing, and say nothing."""
+    return which("envgit", path=environ.get("PATH"))
 
 
 def _read(code: CodeRepository, name: str, path: str, worktree: str, private: bool) -> Hook:

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
+from http.client import RemoteDisconnected
 from typing import Final, NamedTuple
 
 import urllib3
@@ -18,6 +19,7 @@ from envgit.errors import SourceError, UsageError
 
 _TIMEOUT: Final = urllib3.Timeout(connect=20, read=60)
 _SCHEMES: Final = ("http", "https")
+_LABEL_MAX: Final = 63
 
 
 class ConnectionLost(SourceError):
@@ -107,7 +109,7 @@ class Transport:
                 preload_content=False, decode_content=False,
             )  # fmt: skip
         except SSLError as error:
-            if any(isinstance(part, ssl.SSLEOFError) for part in error.args):
+            if any(isinstance(part, (ssl.SSLEOFError, ssl.SSLZeroReturnError)) for part in error.args):
                 raise ConnectionLost(f"{origin.host} ended the connection", hint="try again") from error
             raise NotTls(
                 f"{origin.host} cannot be trusted: {_reason(error)}",
@@ -145,12 +147,29 @@ def origin_of(url: str) -> Origin:
     except (HTTPError, ValueError):
         parsed = urllib3.util.Url()
     if parsed.scheme not in _SCHEMES or not parsed.host or parsed.auth or not url.isprintable() or " " in url:
+        shown = url[:200].encode("utf-8", "backslashreplace").decode("utf-8")
+        raise SourceError(f"'{shown}' is no address that can be fetched", hint=_hint(url))
+    if not _is_name(parsed.host):
+        shown = parsed.host if len(parsed.host) <= _LABEL_MAX else parsed.host[:_LABEL_MAX] + "..."
         raise SourceError(
-            f"{ascii(url[:200])} is no address that can be fetched", hint="only http and https are followed"
+            f"'{shown}' is no name of a host", hint="its parts have 1 to 63 characters each, and all of it up to 253"
         )
     default = 443 if parsed.scheme == "https" else 80
     port = f":{parsed.port}" if parsed.port and parsed.port != default else ""
     return Origin(parsed.scheme, parsed.host.lower() + port)
+
+
+def _hint(url: str) -> str:
+    host = url.partition("://")[2].partition("/")[0]
+    if url.isprintable() and not host.isascii():
+        return "write the host as DNS has it, in ASCII: xn--..."
+    return "only http and https are followed"
+
+
+def _is_name(host: str) -> bool:
+    """Say whether a host is an address, or has the lengths that names in DNS may have."""
+    labels = host.removesuffix(".").split(".")
+    return host.startswith("[") or (len(host) <= 254 and all(0 < len(label) <= _LABEL_MAX for label in labels))
 
 
 def host_of(url: str) -> str:
@@ -234,8 +253,12 @@ def _reason(error: BaseException) -> str:
     seen: BaseException | None = error
     text = ""
     while seen is not None:
+        if isinstance(seen, RemoteDisconnected):
+            return "it ended the connection without an answer"
         inner = getattr(seen, "reason", None)
+        if not isinstance(inner, BaseException):  # urllib3 has what happened among the arguments of its ProtocolError
+            inner = next((part for part in seen.args if isinstance(part, BaseException)), seen.__cause__)
         strerror = getattr(seen, "strerror", None)
         text = str(strerror or getattr(seen, "verify_message", None) or seen) or text
-        seen = inner if isinstance(inner, BaseException) else seen.__cause__
+        seen = inner
     return text.rpartition(": ")[2] or type(error).__name__

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from typing import NamedTuple
 
+from envgit.declaration.values import Sandbox
 from envgit.errors import HostileInput, UsageError
 from envgit.exec.cgroups.limits import make_limits
 from envgit.exec.network.resolver import parse_extra_host
 from envgit.exec.ports.publish import parse_publish
 from envgit.sandbox.describing import check_hostname, choose_capabilities
 from envgit.sandbox.mount_syntax import check_target, parse_tmpfs, split_fields
-from envgit.sandbox.request import NetworkMode
 
 _MOST_BYTES = 16384
 _MOST_ITEMS = 64
@@ -28,29 +28,6 @@ _SECURITY = (
     "seccomp=unconfined",
     "seccomp:unconfined",
 )
-
-
-class Asked(NamedTuple):
-    """Words as the options of `envgit run` take them; None, False, (): not asked for."""
-
-    network: NetworkMode | None = None
-    publish: tuple[str, ...] = ()
-    publish_all: bool = False
-    add_host: tuple[str, ...] = ()
-    hostname: str | None = None
-    volume: tuple[str, ...] = ()
-    mount: tuple[str, ...] = ()
-    tmpfs: tuple[str, ...] = ()
-    read_only: bool = False
-    memory: str | None = None
-    memory_swap: str | None = None
-    cpus: str | None = None
-    pids_limit: str | None = None
-    shm_size: str | None = None
-    ulimit: tuple[str, ...] = ()
-    cap_add: tuple[str, ...] = ()
-    cap_drop: tuple[str, ...] = ()
-    security_opt: tuple[str, ...] = ()
 
 
 class Item(NamedTuple):
@@ -66,11 +43,12 @@ class Item(NamedTuple):
 
 _ALWAYS_WIDER = frozenset(("publish", "publish_all", "volume", "mount", "ulimit", "cap_add", "security_opt"))
 _FLAGS = frozenset(("publish_all", "read_only"))
-_LISTS = frozenset(name for name, value in Asked()._asdict().items() if value == () and name not in _FLAGS)
+_NAMES = tuple(name for name in Sandbox._fields if name not in ("place", "places"))
+_LISTS = frozenset(name for name in _NAMES if Sandbox._field_defaults[name] == ())
 
 
-def parse_asked(text: str) -> Asked:
-    """Parse a label. Raises HostileInput for anything but known keys with printable values of their types."""
+def parse_asked(text: str) -> Sandbox:
+    """Parse a label; places stay empty. Raises HostileInput for anything but known keys with printable values of their types."""
     if len(text) > _MOST_BYTES:
         raise _refusal(f"it has {len(text):,} characters")
     try:
@@ -82,12 +60,12 @@ def parse_asked(text: str) -> Asked:
     values: dict[str, object] = {}
     for key, value in fields.items():
         name = key.replace("-", "_")
-        if name not in Asked._fields:
+        if name not in _NAMES:
             raise _refusal(f"it has the key {key[:40]!r}, which this version does not know")
         if name in values:
             raise _refusal(f"it says {key!r} twice")
         values[name] = _parse_value(name, value)
-    asked = Asked(**values)  # type: ignore[arg-type]  # each value was made for its field
+    asked = Sandbox(**values)  # type: ignore[arg-type]  # each value was made for its field
     if len(list_asked(asked)) > _MOST_ITEMS:
         raise _refusal(f"it asks for more than {_MOST_ITEMS} things")
     try:
@@ -97,10 +75,11 @@ def parse_asked(text: str) -> Asked:
     return asked
 
 
-def list_asked(asked: Asked) -> tuple[Item, ...]:
+def list_asked(asked: Sandbox) -> tuple[Item, ...]:
     """Return all that is asked for, what needs a grant first."""
     items = []
-    for name, value in asked._asdict().items():
+    for name in _NAMES:
+        value = getattr(asked, name)
         option = "--" + name.replace("_", "-")
         wider = name in _ALWAYS_WIDER or (name == "network" and value == "host")
         if value is True:
@@ -112,13 +91,13 @@ def list_asked(asked: Asked) -> tuple[Item, ...]:
     return tuple(sorted(items, key=lambda item: not item.widens))
 
 
-def without_grant(asked: Asked) -> Asked:
+def without_grant(asked: Sandbox) -> Sandbox:
     """Return the part that needs no grant."""
-    kept = asked._replace(**{name: Asked._field_defaults[name] for name in _ALWAYS_WIDER})
+    kept = asked._replace(**{name: Sandbox._field_defaults[name] for name in _ALWAYS_WIDER})
     return kept._replace(network=None) if kept.network == "host" else kept
 
 
-def _check_words(asked: Asked) -> None:
+def _check_words(asked: Sandbox) -> None:
     """Raise UsageError for words that the options would not take, as far as that can be said without looking at the machine."""
     make_limits(asked.memory, asked.memory_swap, asked.cpus, asked.pids_limit, asked.shm_size, asked.ulimit)
     choose_capabilities(asked.cap_add, asked.cap_drop)

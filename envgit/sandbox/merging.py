@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from envgit.declaration.values import Sandbox
 from envgit.errors import UsageError
 from envgit.exec.ports.publish import parse_publish
-from envgit.sandbox.asked import Asked
 from envgit.sandbox.mount_syntax import parse_mount, parse_tmpfs, parse_volume, split_fields
 from envgit.sandbox.request import LimitsRequest, MountRequest, RunRequest
 
 
-def merge_asked(request: RunRequest, asked: Asked, project: str) -> RunRequest:
+def merge_asked(request: RunRequest, asked: Sandbox, project: str) -> RunRequest:
     """Return the request with everything in `asked` that it does not say otherwise.
 
     Relative paths are relative to the folder `project` and stay inside it. Raises UsageError for a mount that cannot be made.
@@ -51,7 +51,7 @@ def real_source(text: str, project: str) -> str | None:
     return None if source.startswith("/") else os.path.realpath(os.path.join(project, source))
 
 
-def _mounts(given: Sequence[MountRequest], asked: Asked, project: str) -> list[MountRequest]:
+def _mounts(given: Sequence[MountRequest], asked: Sandbox, project: str) -> list[MountRequest]:
     targets = {mount.target for mount in given}
     made: list[MountRequest] = []
     for text in (*asked.volume, *asked.mount):
@@ -75,7 +75,7 @@ def _publish(given: Sequence[str], asked: Sequence[str]) -> list[str]:
     return [text for text in asked if taken.isdisjoint((wish.port, wish.protocol) for wish in parse_publish(text))]
 
 
-def _limits(given: LimitsRequest, asked: Asked) -> LimitsRequest:
+def _limits(given: LimitsRequest, asked: Sandbox) -> LimitsRequest:
     names = {text.partition("=")[0] for text in given.ulimits}
     own_swap = given.memory_swap or (None if given.memory else asked.memory_swap)
     return LimitsRequest(
@@ -98,5 +98,5 @@ def _capability(name: str) -> str:
     return name.upper().removeprefix("CAP_")
 
 
-def _says(asked: Asked, option: str) -> bool:
+def _says(asked: Sandbox, option: str) -> bool:
     return any(text.replace(":", "=").partition("=")[0] == option for text in asked.security_opt)

@@ -264,7 +264,6 @@ def _known(key: str) -> str:
 
 
 def _suggest(word: str, known: tuple[str, ...] | list[str]) -> str:
-    import difflib
+    from envgit.suggestion import did_you_mean  # only what is wrong needs it
 
-    close = difflib.get_close_matches(word, known, 1, 0.5)
-    return f"did you mean {close[0]}?" if close else "one of: " + ", ".join(known)
+    return did_you_mean(word, known, likeness=0.5) or "one of: " + ", ".join(known)

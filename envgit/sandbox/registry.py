@@ -269,7 +269,7 @@ def remove_group(id: str, status: Status) -> None:
 
 
 def _near(word: str, records: list[Record]) -> str:
-    import difflib
+    from envgit.suggestion import nearest_few  # only what is wrong needs it
 
-    names = difflib.get_close_matches(word, [record.name for record in records], n=3, cutoff=0.6)
+    names = nearest_few(word, (record.name for record in records))
     return "did you mean: " + ", ".join(names) if names else "envgit ps -a lists them"

@@ -79,11 +79,6 @@ class RefStore:
             hint = "its reflog under logs/ has its earlier values; envgit branch -D (or tag -d) removes it"
             raise CorruptObject(f"ref {name} is damaged: {content[:60]!r}", hint=hint) from None
 
-    def read_symbolic(self, name: str) -> str | None:
-        """Return the ref that a symbolic ref points to, or None when it is not symbolic."""
-        value = self._read_loose(name) if is_ref_name(name) else None
-        return value if isinstance(value, str) else None
-
     def read_head(self) -> Head:
         """Return what HEAD is; raises CorruptObject without a readable HEAD."""
         value = self._read_loose("HEAD")

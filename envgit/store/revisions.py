@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 
 from envgit.errors import AmbiguousRevision, CorruptObject, UnknownRevision, UsageError
 from envgit.store.dates import parse_date
@@ -157,14 +156,14 @@ class _Resolver:
         return "", None
 
     def _unknown(self, name: str, spec: str) -> UnknownRevision:
-        from difflib import get_close_matches
+        from envgit.suggestion import nearest_few  # only what is wrong needs it
 
         known = [
             full.split("/", 2)[2]
             for full, _ in self._refs.iter_refs()
             if full.startswith(("refs/heads/", "refs/tags/"))
         ]
-        near = get_close_matches(name, known, 3, 0.6)
+        near = nearest_few(name, known)
         what = f"there is no revision {name}" + (f" (in {spec})" if name != spec else "")
         if near:
             return UnknownRevision(what, hint="did you mean " + " or ".join(near) + "?")
@@ -287,10 +286,3 @@ class _Resolver:
         except (KeyError, ValueError, pygit2.GitError):
             raise UnknownRevision(f"there is no {spec}: the branch has no upstream") from None
         return bytes.fromhex(str(found.id))
-
-
-def iter_names(refs: RefStore) -> Iterator[str]:
-    """Yield the short names of branches and tags (for completion)."""
-    for full, _ in refs.iter_refs():
-        if full.startswith(("refs/heads/", "refs/tags/")):
-            yield full.split("/", 2)[2]

@@ -149,7 +149,9 @@ def append(path: str, data: bytes, *, step: str, durable: bool = False, mode: in
     """Append to a file with one write (atomic against other appenders); creates it."""
     try:
         reach(step)
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, mode)
+        # Nothing that somebody put in the file's place is followed or waited for.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        fd = os.open(path, flags, mode)
         try:
             if os.write(fd, data) != len(data):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

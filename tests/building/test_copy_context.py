@@ -121,13 +121,45 @@ def test_an_ignored_source_says_so(lab: CopyLab) -> None:
 @pytest.mark.parametrize(
     "source, hint",
     [("appp", "did you mean app"), ("app/man.py", "did you mean app/main.py"), ("ap/main.py", "did you mean app/main.py"),
-     ("zzz", None), ("app/main.py/x", None)],
+     ("zzz", "the context has app"), ("app/zzz", "app has main.py"), ("app/main.py/x", "app/main.py is no directory")],
 )  # fmt: skip
 def test_a_missing_source_names_the_nearest(lab: CopyLab, source: str, hint: str | None) -> None:
     lab.write("app/main.py")
     with pytest.raises(UnknownPath) as caught:
         copied(lab, source)
     assert source in caught.value.message and caught.value.hint == hint
+
+
+def test_what_there_is_instead_is_named_in_one_line(lab: CopyLab) -> None:
+    with pytest.raises(UnknownPath) as caught:
+        copied(lab, "zzz")
+    assert caught.value.hint == "the context is empty"
+    for name in ("9\nhint: rm -rf .", *"12345678"):
+        lab.write(name)
+    lab.write("0/a")
+    lab.ignore = b"1\n2\n"
+    with pytest.raises(UnknownPath) as caught:
+        copied(lab, "zzz")
+    assert caught.value.hint == r"the context has 0, 3, 4, 5, 6, 7, 8, 9\nhint: rm -rf ."
+    lab.ignore = b""
+    with pytest.raises(UnknownPath) as caught:
+        copied(lab, "zzz")
+    assert caught.value.hint == "the context has 0, 1, 2, 3, 4, 5, 6, 7 and 2 more"
+
+
+def test_a_missing_source_warns_of_nothing_else(lab: CopyLab) -> None:
+    """A FIFO that nobody names has nothing to do with it."""
+    lab.write("app/main.py")
+    os.mkfifo(lab.context / "fifo")
+    os.mkfifo(lab.context / "app/fifo")
+    for source, hint in (("appp", "did you mean app"), ("zzz", "the context has app"), ("app/x", "app has main.py")):
+        with pytest.raises(UnknownPath) as caught:
+            copied(lab, source)
+        assert caught.value.hint == hint
+    assert lab.monitor.warnings == []
+    with pytest.raises(UnknownPath):
+        copied(lab, "fifo")
+    assert lab.monitor.warnings == ["fifo in the context is left out: it is a FIFO"]
 
 
 def test_a_pattern_without_a_match_is_only_noted(lab: CopyLab) -> None:
@@ -173,7 +205,9 @@ def test_special_files_are_left_out_with_a_warning(lab: CopyLab) -> None:
     lab.write("a")
     os.mkfifo(lab.context / "fifo")
     with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(str(lab.context / "socket"))
+        folder = os.open(lab.context, os.O_PATH | os.O_DIRECTORY)
+        bound.bind(f"/proc/self/fd/{folder}/socket")  # the folder's own path may be too long for a socket
+        os.close(folder)
         assert set(copied(lab, ".")) == {"a"}
     assert sorted(lab.monitor.warnings) == [
         "fifo in the context is left out: it is a FIFO",

@@ -65,6 +65,25 @@ def test_a_missing_input_names_the_nearest(lab: CopyLab) -> None:
             assert pattern.partition("/")[0] in caught.value.message and "did you mean" in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(
+    "pattern, hint",
+    [
+        ("nothing/**", "the context has Makefile, "),
+        ("**/*.zzz", "the context has Makefile, "),
+        ("src/*.zzz", "src has a.c"),
+        ("Makefile/*", "Makefile is no directory"),
+        ("hidden/*", "it is there, but .dockerignore leaves it out"),
+    ],
+)
+def test_a_pattern_that_chooses_nothing_says_what_there_is(lab: CopyLab, pattern: str, hint: str) -> None:
+    lab.write("hidden/x")
+    lab.ignore = b"hidden"
+    with lab.open_() as context, pytest.raises(UnknownPath) as caught:
+        digest_inputs(context, [pattern])
+    assert caught.value.message == f"{pattern} matches nothing in the context"
+    assert (caught.value.hint or "").startswith(hint)
+
+
 def test_inputs_obey_the_ignore_file(lab: CopyLab) -> None:
     lab.ignore = b"**/*.h"
     with lab.open_() as context:

@@ -84,6 +84,21 @@ def test_a_dockerfile_survives(name: str) -> None:
     assert write_dockerfile(again).text == written.text
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'ENTRYPOINT ["/e"]\nCMD ["hi"]',
+        'ENTRYPOINT ["/e"]',
+        'CMD ["hi"]\nENTRYPOINT ["/e"]',
+        'CMD ["hi"]\nENTRYPOINT ["/e"]\nCMD []',
+        "HEALTHCHECK --interval=5s --timeout=1m30s CMD true",
+    ],
+)
+def test_lines_are_written_as_people_do(lines: str) -> None:
+    """ENTRYPOINT takes the base's CMD away, and none of the stage: no CMD [] has to."""
+    assert write_dockerfile(steps_of(f"FROM debian:12\n{lines}\n")).text.split("\n", 2)[2] == f"{lines}\n"
+
+
 def flat(found: list[object]) -> list[object]:
     """Several items of one COPY become a COPY each, and a content a name of its own."""
     result: list[object] = []

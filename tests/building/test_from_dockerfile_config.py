@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from envgit.building.dockerfiles.paths import absolute_path, target_path
-from envgit.building.dockerfiles.platform_name import Platform, parse_platform
 from envgit.building.unit import Copy, CopyItem
 from envgit.errors import UsageError
 from envgit.model import EnvironmentConfig
+from envgit.platforms import Platform, parse_platform, platform_of_machine, this_machine
 from tests.building.dockerfile_recipes import config_of, refused, units_of
 
 SH = ("/bin/sh", "-c")
@@ -193,6 +193,9 @@ def test_paths() -> None:
         ("linux/arm", Platform("linux", "arm", "v7")),
         ("linux/arm/6", Platform("linux", "arm", "v6")),
         ("armv6l", Platform("linux", "arm", "v6")),
+        ("armel", Platform("linux", "arm", "v6")),
+        ("linux/armhf", Platform("linux", "arm", "v7")),
+        ("windows/amd64", Platform("windows", "amd64")),
         ("i686", Platform("linux", "386")),
         ("linux/riscv64", Platform("linux", "riscv64")),
     ],
@@ -202,7 +205,13 @@ def test_platforms(text: str, platform: Platform) -> None:
     assert parse_platform(str(platform)) == platform
 
 
-@pytest.mark.parametrize("text", ["", "/", "linux/", "a/b/c/d", "linux amd64", "linux/amd64/"])
+@pytest.mark.parametrize("text", ["", "/", "linux/", "a/b/c/d", "linux amd64", "linux/amd64/", "linux/" + "x" * 65])
 def test_what_is_no_platform(text: str) -> None:
     with pytest.raises(UsageError, match="is not a platform"):
         parse_platform(text)
+
+
+def test_one_word_is_a_system_or_an_architecture() -> None:
+    assert parse_platform("linux") == this_machine()
+    assert parse_platform("Windows") == this_machine()._replace(os="windows")
+    assert platform_of_machine("aarch64") == Platform("linux", "arm64")

@@ -52,6 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         make_deb(debs, "lib", version)
     make_deb(debs, "old", "7.1")
     make_deb(debs, "old", "8.0")
+    make_deb(debs, "postgresql-15", "15.1")
     for version in ("1.0", "2.0"):
         make_wheel(wheels, "web", version, requires="core")
         make_wheel(wheels, "core", version)
@@ -191,6 +192,12 @@ def test_patterns_of_versions_and_what_cannot_be_had(project: Project) -> None:
     done = project("build", status=1)
     assert "Unable to locate package missing" in done.err and "packages: apt missing" in done.err
     assert project.tree() == head
+
+
+def test_a_cluster_that_was_not_made_is_said(project: Project) -> None:
+    project.file.write_text(DECLARATION.replace('["app"]', '["postgresql-15"]').replace('pip = ["web"]\n', ""))
+    said = [line for line in project("build").err.splitlines() if "PostgreSQL" in line]
+    assert said == ["envgit: no PostgreSQL cluster was made; where it runs: pg_createcluster 15 main"]
 
 
 def test_a_manager_without_a_script_is_named_with_its_line(project: Project) -> None:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envgit.building.package_sets.package_list import (
-    digest_package_list,
     format_package_list,
     merge_package_lists,
     parse_package_list,
@@ -29,7 +28,6 @@ def test_a_list_is_read_back_and_has_one_spelling(packages: list[LockedPackage])
     assert parse_package_list(text) == tuple(sorted(packages))
     assert format_package_list(reversed(packages)) == text
     assert merge_package_lists(text, b"") == merge_package_lists(b"", text) == merge_package_lists(text, text) == text
-    assert digest_package_list(packages) == digest_package_list(reversed(packages))
 
 
 def test_what_is_installed_later_takes_the_place_of_what_was_there() -> None:

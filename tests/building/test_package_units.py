@@ -19,7 +19,7 @@ from envgit.declaration.package_spec import split_spec
 from envgit.declaration.values import Manager, Package, Place
 
 SCRIPTS = {
-    ("apt", 1): "504a01a73cd4857722fdb6b9ae8482317351a376c91b5e58767d1920f818e58d",
+    ("apt", 1): "f862f2ad732f75abee3457de0777732cdaab57a81bf6dfdc7f54afd11faf466b",
     ("pip", 1): "6c53357367f1d6b9aa19359d675ccd3e1e5f2a3cc75488a9119735db97c08718",
     ("npm", 1): "b5e6cf053748b2b68ca3af93d8a8bd073e4cdfd3a9f386fdb179381c26dbe27b",
 }

@@ -12,6 +12,7 @@ import pytest
 from envgit.building.options import BuildOptions
 from envgit.building.progress import Position
 from envgit.building.unit import Origin
+from envgit.cli import build_values
 from envgit.cli.build_options import make_build_request
 from envgit.cli.build_progress import BuildLines, unit_line
 from envgit.cli.build_text import plan_lines
@@ -51,6 +52,29 @@ def test_secrets_from_files_variables_and_pipes(tmp_path: Path) -> None:
     writer.start()
     assert parse_secrets((f"id=p,src={tmp_path}/pipe",), caller) == {"p": b"piped"}
     writer.join()
+
+
+def test_a_pipe_without_a_writer_is_not_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build_values, "_WRITER_SECONDS", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SourceError, match="nobody writes"):
+        parse_secrets((f"id=p,src={pipe}",), {})
+    keeper = os.open(pipe, os.O_RDWR)  # a writer that thinks longer than that
+
+    def type_it() -> None:
+        os.write(keeper, b"typed")
+        os.close(keeper)
+
+    timer = threading.Timer(0.5, type_it)
+    timer.start()
+    assert parse_secrets((f"id=p,src={pipe}",), {}) == {"p": b"typed"}
+    read, write = os.pipe()  # as <(COMMAND) of a shell
+    os.write(write, b"piped")
+    os.close(write)
+    assert parse_secrets((f"id=p,src=/dev/fd/{read}",), {}) == {"p": b"piped"}
+    assert parse_secrets((f"id=p,src=/dev/fd/{read}",), {}) == {"p": b""}, "a command that said nothing"
+    os.close(read)
 
 
 @pytest.mark.parametrize(
@@ -128,8 +152,8 @@ def test_plan_lines() -> None:
     )
     screen = Screen(io.BytesIO(), terminal=False, color=False)
     assert list(plan_lines(BuildPlan(units), screen)) == [
-        "reuse  1a2b3c4  a: FROM x",
-        "build           b: RUN y ...  Dockerfile:2: new",
+        "reuse  1a2b3c4  [1/2 a] FROM x",
+        "build           [2/2 b] RUN y ...  Dockerfile:2: new",
         "1 of 2 units to build; nothing was changed",
     ]
     assert list(plan_lines(BuildPlan(units[:1]), screen))[-1] == "nothing to build: 1 unit reused"

@@ -100,7 +100,7 @@ def no_packages(names: list[str], manager: str = "apt", environment: str = "") -
         (PAIR, lambda text: edit.append_step(text, FILE, "", {"run": "3", "network": True}), [
             "+", "+[[step]]", '+run = "3"', "+network = true", "+"]),
         (PAIR, lambda text: edit.append_step(text, FILE, "test", {"run": "a\nb\n"}), [
-            "+", "+[[env.test.step]]", '+run = """', "+a", "+b", '+"""', "+"]),
+            "+", "+[[env.test.step]]", "+run = '''", "+a", "+b", "+'''", "+"]),
         (PAIR, lambda text: edit.append_step(text, FILE, "test", {"run": ["a", "b"]}), [
             "+", "+[[env.test.step]]", '+run = ["a", "b"]', "+"]),
     ],

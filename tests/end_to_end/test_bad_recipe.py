@@ -11,7 +11,7 @@ import pytest
 
 from tests.end_to_end.test_bad_build import declare, left_over
 from tests.end_to_end.test_bad_machine import on_a_terminal
-from tests.lab import Lab
+from tests.lab import Lab, remove
 
 
 @pytest.fixture
@@ -141,7 +141,14 @@ def test_no_repository_and_no_file(tmp_path: Path, project: Lab) -> None:
     outside = Lab(tmp_path / "outside")
     outside.path.mkdir()
     (outside.path / "Dockerfile").write_text("FROM scratch\n")
-    outside.fails("build", status=2, says="not in an envgit repository", hint="envgit init")
+    for name in ("Dockerfile", "envgit.toml", "Containerfile"):
+        (outside.path / "Dockerfile").rename(outside.path / name)
+        outside.fails("build", status=2, says="not in an envgit repository", hint="envgit init ., then envgit build")
+        (outside.path / name).rename(outside.path / "Dockerfile")
+    assert outside("init").err == "hint: next: envgit build\n"
+    outside("build")
+    assert "hint: next: cd sub; envgit import host" in outside("init", "sub").err
+    remove(outside.git_dir)
     project.fails("build", status=2, says="neither envgit.toml nor Dockerfile", hint="-f FILE")
     project.fails("plan", status=2, says="neither envgit.toml nor Dockerfile", hint="-f FILE")
 
@@ -150,6 +157,27 @@ def test_a_pipe_as_a_file_does_not_hang(project: Lab) -> None:
     for name in ("envgit.toml", "Dockerfile"):
         os.mkfifo(project.path / name)
         project("build", "-f", name, status=2)
+
+
+@pytest.mark.parametrize(
+    "status, text, says, hint",
+    [
+        (
+            1,
+            "FROM scratch\nRUN true\n",
+            "/bin/sh does not exist in the environment",
+            "it has no shell: name the program",
+        ),
+        (1, "FROM base\nUSER nobody-here\nRUN true\n", "no user 'nobody-here'", "or add the account first"),
+        (1, "FROM base\nUSER root:nobody-here\nRUN true\n", "no group 'nobody-here'", "or add the group first"),
+        (2, "FROM base\nCOPY zzz /\n", "zzz is not in the context", "the context has Dockerfile"),
+    ],
+)
+def test_what_an_environment_lacks_is_said_with_a_way_on(
+    project: Lab, status: int, text: str, says: str, hint: str
+) -> None:
+    (project.path / "Dockerfile").write_text(text)
+    project.fails("build", status=status, says=says, hint=hint)
 
 
 def test_what_a_file_says_does_not_reach_the_terminal_raw(project: Lab) -> None:

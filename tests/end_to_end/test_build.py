@@ -96,7 +96,7 @@ def test_each_unit_is_a_commit_and_the_second_build_makes_none(project: Lab) -> 
     assert subjects[::-1] == [
         "files: /etc/app.conf /etc/given",
         "cat /etc/app.conf > /srv/one; echo one $STEP",
-        "step second",
+        "second: echo two > /srv/two",
         "config",
     ]
     assert project("run").out == "hello\n"

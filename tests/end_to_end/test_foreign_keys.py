@@ -1,4 +1,4 @@
-"""What a fetched commit says of itself: a key is believed only of history that somebody here has made a branch or tag of."""
+"""What a fetched commit says of itself: a key is believed only of history that somebody here has made a branch of."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_forged_key_below_refs_remotes_is_not_believed(lab: Lab, tmp_path: Pat
     for ref in ("refs/envgit/builds/default", "refs/envgit/kept"):
         for name in lab.git("for-each-ref", "--format=%(refname)", ref).split():
             lab.git("update-ref", "-d", name)
-    lab.git("fetch", "-q", str(evil / ".envgit"), "forged:refs/remotes/evil/main")
+    lab.git("fetch", "-q", str(evil / ".envgit"), "forged:refs/remotes/evil/main", "forged:refs/tags/v9")
     lab("build", "--branch", "new")
     assert lab.look("new", "cat /srv/file") == "ours\n"
     # The control: who makes a branch of it says that it is to be believed.

@@ -220,6 +220,29 @@ def test_hooks_are_installed_once_and_renewed(code: Code) -> None:
     assert {name: (folder / name).read_text() for name in HOOKS} == texts
 
 
+def test_hooks_that_find_no_envgit_are_warned_of(code: Code) -> None:
+    """They would do nothing, and say nothing."""
+    assert "PATH" not in code.link("--status").out
+    assert code.lab("link", "--status", "--json").json()["program"]
+    folders = [folder for folder in os.environ["PATH"].split(":") if shutil.which("envgit", path=folder) is None]
+    without = replace(code, lab=replace(code.lab, variables={**code.lab.variables, "PATH": ":".join(folders)}))
+    done = without.link("--hook", status=3)
+    assert "already" in done.out and "the hooks do nothing: envgit is not in PATH: add the folder" in done.err
+    done = without.link("--status")
+    assert (
+        done.lines()[-1].strip() == "the hooks do nothing: envgit is not in PATH" and "hint: add the folder" in done.err
+    )
+    assert without.lab("link", "--status", "--json").json()["program"] is None
+    assert without.git("checkout", "topic").count("envgit") == 0 and _branch(code) == "main"
+    without.link("--remove")
+    assert "PATH" not in without.link("--status", status=1).out, "nothing is installed that could do nothing"
+
+
+def test_hooks_before_a_link_say_what_is_missing(code: Code) -> None:
+    code.link("--remove")
+    assert "hint: there is no link yet: envgit link\n" in code.link("--hook").err
+
+
 def test_the_hook_of_somebody_else_is_left_alone(code: Code) -> None:
     code.link("--remove")
     code.link()

@@ -49,7 +49,7 @@ def test_it_starts_nothing_and_leaves_nothing(lab: Lab) -> None:
 
 def test_what_cannot_be_said_is_refused(lab: Lab) -> None:
     lab.fails("spec", "nonesuch", status=2, says="nonesuch", hint=None)
-    lab.fails("spec", "-u", "bob", "main", status=125, says="no user 'bob'", hint="-u UID")
+    lab.fails("spec", "-u", "bob", "main", status=125, says="no user 'bob'", hint="use a number")
     lab.fails("spec", "main", "true", status=2, says="Put -- before", hint=None)
     lab("spec", "main", "--", "true", "--nonesuch")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,42 @@ def test_origins(url: str, origin: tuple[str, str]) -> None:
 def test_addresses_that_are_none(url: str) -> None:
     with pytest.raises(SourceError):
         origin_of(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "says", "hint"),
+    [
+        ("http://\u00e9/x", "'http://\u00e9/x' is no address", ""),
+        ("http://" + "a" * 300 + "/x", "a" * 63 + "...' is no name of a host", "63 characters"),
+        ("http://" + "a." * 130 + "b/", "is no name of a host", "253"),
+        ("http://a..b/", "'a..b' is no name of a host", "63 characters"),
+    ],
+)
+def test_hosts_that_are_none(url: str, says: str, hint: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        Transport({}, "test").request("GET", url)
+    assert says in caught.value.message and "a" * 70 not in caught.value.message
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "says"), [("http", "without an answer"), ("https", "(?:ended the connection|reset by peer|refused)")]
+)
+def test_a_server_that_hangs_up(scheme: str, says: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = server.getsockname()
+
+        def hang_up() -> None:
+            stream, _ = server.accept()
+            stream.recv(4096)
+            stream.close()
+
+        thread = threading.Thread(target=hang_up, daemon=True)
+        thread.start()
+        with pytest.raises(ConnectionLost, match=says) as caught:
+            Transport({}, "test").request("GET", f"{scheme}://{place[0]}:{place[1]}/a%00b")
+        thread.join(10)
+    assert "(" not in caught.value.message and "Disconnected" not in caught.value.message
 
 
 PROXY = {"https_proxy": "http://p:3128", "http_proxy": "q:80", "no_proxy": "localhost,.corp.org, 10.0.0.0/8,b.net:5000"}

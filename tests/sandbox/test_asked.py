@@ -17,12 +17,12 @@ from envgit.errors import HostileInput, SandboxError, UsageError
 from envgit.exec.mount.sources import Source, open_sources, source_fds
 from envgit.exec.spec import Mount
 from envgit.layers.plan_file import Plan, format_plan, parse_plan
-from envgit.sandbox.asked import Asked, list_asked, parse_asked, without_grant
+from envgit.sandbox.asked import list_asked, parse_asked, without_grant
 from envgit.sandbox.merging import merge_asked, real_source
 from envgit.sandbox.request import LimitsRequest, MountRequest, RunRequest
 
 
-def _asked(**fields: object) -> Asked:
+def _asked(**fields: object) -> Sandbox:
     return parse_asked(json.dumps(fields))
 
 
@@ -32,7 +32,7 @@ def test_every_word_is_understood() -> None:
         "read-only": true, "memory": "64m", "memory-swap": "128m", "cpus": 1.5, "pids_limit": 100, "shm_size": "1m",
         "ulimit": "nofile=64", "cap_add": ["NET_RAW"], "cap-drop": ["CHOWN"], "security_opt": ["nested-namespaces"]}"""
     asked = parse_asked(text)
-    assert all(asked), "each field is in the text"
+    assert all(getattr(asked, name) for name in SANDBOX.keys), "each key is in the text"
     assert (asked.cpus, asked.pids_limit, asked.ulimit, asked.read_only) == ("1.5", "100", ("nofile=64",), True)
     wider = [str(item) for item in list_asked(asked) if item.widens]
     assert wider == [
@@ -47,7 +47,8 @@ def test_every_word_is_understood() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "nonsense", "[]", "null", "1", '"x"', '{"privileged": true}', '{"network": "bridge"}', '{"network": ["host"]}',
+        "", "nonsense", "[]", "null", "1", '"x"', '{"privileged": true}', '{"place": "x"}', '{"places": {}}',
+        '{"network": "bridge"}', '{"network": ["host"]}',
         '{"volume": 1}', '{"volume": [1]}', '{"volume": ["/data"]}', '{"volume": [""]}', '{"volume": [["a:b"]]}',
         '{"memory": null}', '{"memory": true}', '{"read_only": "yes"}', '{"publish_all": 1}',
         '{"volume": ["a:/b"], "volume": ["c:/d"]}', '{"read_only": true, "read-only": false}',
@@ -70,7 +71,7 @@ def test_what_is_not_understood_is_refused_as_a_whole(text: str) -> None:
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(
-    st.sampled_from([*Asked._fields, "other"]), inner), max_leaves=8))  # fmt: skip
+    st.sampled_from([*Sandbox._fields, "other"]), inner), max_leaves=8))  # fmt: skip
 def test_any_json_is_understood_or_refused(value: object) -> None:
     try:
         asked = parse_asked(json.dumps(value))
@@ -100,7 +101,7 @@ def test_the_users_words_win(tmp_path: Path) -> None:
     assert merged.limits == LimitsRequest(memory="32m", cpus="1", ulimits=("nofile=9", "nproc=2"))
     assert merged.cap_add == ("chown", "CAP_SYS_PTRACE") and merged.cap_drop == ("net_raw", "FOWNER")
     assert merge_asked(RunRequest(cap_drop=("ALL",)), asked, str(tmp_path)).cap_add == ()
-    assert merge_asked(RunRequest(), Asked(), str(tmp_path)) == RunRequest()
+    assert merge_asked(RunRequest(), Sandbox(), str(tmp_path)) == RunRequest()
 
 
 def test_ports_follow_the_network(tmp_path: Path) -> None:
@@ -170,16 +171,16 @@ def _close(sources: dict[int, Source]) -> None:
 
 
 def test_what_a_declaration_asks_for_is_understood() -> None:
-    assert set(Asked._fields) == set(SANDBOX.keys)
+    assert set(Sandbox._fields) == {*SANDBOX.keys, "place", "places"}
     declared = Sandbox(
         network="host", publish=("8080:80",), publish_all=True, add_host=("db:10.0.0.1",), hostname="box", volume=("./ä:/x:ro",),
         mount=("type=tmpfs,dst=/y",), tmpfs=("/t",), read_only=True, memory="64m", memory_swap="-1", cpus="1.5", pids_limit="9",
         shm_size="1m", ulimit=("nofile=64",), cap_add=("NET_RAW",), cap_drop=("ALL",), security_opt=("seccomp=unconfined",),
     )  # fmt: skip
-    assert all(getattr(declared, name) for name in Asked._fields)
+    assert all(getattr(declared, name) for name in SANDBOX.keys)
     asked = parse_asked(format_request(declared))
-    assert asked._asdict() == {name: getattr(declared, name) for name in Asked._fields}
-    assert parse_asked(format_request(Sandbox())) == Asked()
+    assert asked == declared
+    assert parse_asked(format_request(Sandbox())) == Sandbox()
 
 
 def test_a_plan_keeps_what_is_asked() -> None:

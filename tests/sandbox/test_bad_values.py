@@ -40,7 +40,7 @@ def test_users_and_groups_that_are_none() -> None:
         resolve_identity(b":", b"", b"")
     with pytest.raises(SandboxError, match="no group 'nosuch'") as caught:
         resolve_identity(b"root:nosuch", b"root:x:0:0::/root:/bin/sh\n", b"")
-    assert caught.value.hint == "use a number: -u root:GID"
+    assert caught.value.hint == "use a number instead, or add the group first, with groupadd or addgroup"
 
 
 def test_a_hint_keeps_its_capitals(monkeypatch: pytest.MonkeyPatch) -> None:

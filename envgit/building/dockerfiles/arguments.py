@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from envgit.building.dockerfiles.platform_name import Platform
 from envgit.building.dockerfiles.variables import Variables
 from envgit.dockerfile.errors import ExpansionError
 from envgit.dockerfile.instructions import Arg, Dockerfile, Onbuild
+from envgit.platforms import Platform
 
 PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 """Programs of RUN get them, in both cases, without an ARG; a key and a commit hold them only with one."""

@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from envgit.building.dockerfiles.platform_name import Platform
 from envgit.building.unit import Base, FileSource, RevisionBase, ScratchBase, SourceBase, StageBase
 from envgit.errors import UsageError
+from envgit.platforms import Platform
 
 _TRANSPORT: Final = re.compile(r"oci:|oci-archive:|docker-archive:|docker://")
+_DECLARED: Final = re.compile(r"(?:tar|dir):|(?:host|debian:|ubuntu:)\Z")
+"""Sources that envgit.toml takes. An image of such a name is spelled docker://."""
 
 
 class Names:
@@ -65,6 +67,10 @@ class Names:
     def _outside(self, name: str, platform: str) -> RevisionBase | SourceBase:
         if _TRANSPORT.match(name) is None and self._is_revision(name):
             return RevisionBase(name)
+        if _DECLARED.match(name):
+            is_release = name in ("debian:", "ubuntu:")
+            hint = f"{name}TAG" if is_release else f"envgit import {name}, and name its branch or a tag here"
+            raise UsageError(f"{name!r} is no image: such sources are for `from` in envgit.toml", hint=hint)
         from envgit.layers.sources.image_source import parse_image_source
 
         source = name if _TRANSPORT.match(name) else f"docker://{name}"

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from envgit.building.dockerfiles.arguments import Arguments, read_arguments
 from envgit.building.dockerfiles.copy import refuse_sources
 from envgit.building.dockerfiles.names import Names
-from envgit.building.dockerfiles.platform_name import Platform, parse_platform, platform_of_machine
 from envgit.building.dockerfiles.run import mount_origins, refuse_run
 from envgit.building.dockerfiles.stage import StageSource, read_units
 from envgit.building.dockerfiles.variables import Variables
@@ -18,6 +17,8 @@ from envgit.building.unit import Origin, Recipe, Stage, StageBase
 from envgit.dockerfile import instructions as written
 from envgit.dockerfile.errors import DockerfileError
 from envgit.errors import UsageError
+from envgit.platforms import Platform, parse_platform, platform_of_machine
+from envgit.suggestion import did_you_mean
 
 _EPOCH = "SOURCE_DATE_EPOCH"
 
@@ -159,10 +160,7 @@ def _find_target(stages: Sequence[written.StageText], target: str | None) -> int
         return names[target.lower()]
     if target.isascii() and target.isdigit() and int(target[:9]) < len(stages):
         return int(target)
-    from difflib import get_close_matches
-
-    near = get_close_matches(target.lower(), names, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"stages: {', '.join(names) or f'0 to {len(stages) - 1}'}"
+    hint = did_you_mean(target.lower(), names, "{!r}") or f"stages: {', '.join(names) or f'0 to {len(stages) - 1}'}"
     raise UsageError(f"there is no stage {target!r} in the Dockerfile", hint=hint)
 
 

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from envgit.building.exporting.dockerfile_words import is_quotable, json_words, quote_word
 from envgit.building.exporting.recorded_step import difference
+from envgit.dockerfile.durations import format_duration
 from envgit.model import EnvironmentConfig
 
 Line: TypeAlias = tuple[str, bool]
@@ -14,8 +15,9 @@ Line: TypeAlias = tuple[str, bool]
 _KNOWN: Final = frozenset(("Labels", "ExposedPorts", "Volumes", "StopSignal", "Shell", "Healthcheck", "OnBuild"))
 
 
-def config_lines(before: EnvironmentConfig, after: EnvironmentConfig) -> Iterator[Line]:
-    """Yield the instructions that make `after` of `before`."""
+def config_lines(before: EnvironmentConfig, after: EnvironmentConfig, keeps_cmd: bool = False) -> Iterator[Line]:
+    """Yield the instructions that make `after` of `before`. `keeps_cmd`: an earlier CMD of the stage is there, so ENTRYPOINT
+    does not take it away."""
     if before == after:
         return
     old, new = before.extra, after.extra
@@ -31,7 +33,7 @@ def config_lines(before: EnvironmentConfig, after: EnvironmentConfig) -> Iterato
         yield _word("USER", after.user or "root")
     if before.working_dir != after.working_dir:
         yield _word("WORKDIR", after.working_dir or "/")
-    yield from _commands(before, after)
+    yield from _commands(before, after, keeps_cmd)
     if new.get("StopSignal") != old.get("StopSignal"):
         yield _word("STOPSIGNAL", str(new.get("StopSignal") or "SIGTERM"))
     if new.get("Healthcheck") != old.get("Healthcheck"):
@@ -43,12 +45,12 @@ def config_lines(before: EnvironmentConfig, after: EnvironmentConfig) -> Iterato
     )
 
 
-def _commands(before: EnvironmentConfig, after: EnvironmentConfig) -> Iterator[Line]:
+def _commands(before: EnvironmentConfig, after: EnvironmentConfig, keeps_cmd: bool) -> Iterator[Line]:
+    cmd = before.cmd
     if before.entrypoint != after.entrypoint:
         yield _list("ENTRYPOINT", list(after.entrypoint))
-        if before.cmd or after.cmd:  # ENTRYPOINT may take it away
-            yield _list("CMD", list(after.cmd))
-    elif before.cmd != after.cmd:
+        cmd = cmd if keeps_cmd else ()
+    if cmd != after.cmd:
         yield _list("CMD", list(after.cmd))
 
 
@@ -98,15 +100,15 @@ def _healthcheck(value: object) -> Line:
     if not words or words[0] == "NONE":
         return "HEALTHCHECK NONE", False
     options = [
-        f"--{flag}={amount}{unit}"
-        for flag, name, unit in (
-            ("interval", "Interval", "ns"),
-            ("timeout", "Timeout", "ns"),
-            ("start-period", "StartPeriod", "ns"),
-            ("start-interval", "StartInterval", "ns"),
-            ("retries", "Retries", ""),
+        f"--{flag}={write(amount)}"
+        for flag, name, write in (
+            ("interval", "Interval", format_duration),
+            ("timeout", "Timeout", format_duration),
+            ("start-period", "StartPeriod", format_duration),
+            ("start-interval", "StartInterval", format_duration),
+            ("retries", "Retries", str),
         )
-        if isinstance(amount := check.get(name), int) and amount
+        if isinstance(amount := check.get(name), int) and amount > 0
     ]
     command = words[1] if words[0] == "CMD-SHELL" and len(words) == 2 and is_quotable(words[1]) else None
     return " ".join(["HEALTHCHECK", *options, "CMD", command if command else json_words(words[1:])]), False

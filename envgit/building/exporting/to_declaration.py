@@ -8,7 +8,7 @@ from typing import Final
 from envgit.building.exporting.dockerfile_words import SHELL, ends_at_first_failure
 from envgit.building.exporting.recorded_step import RecordedStep, WrittenRecipe, difference, one_line, wanted_packages
 from envgit.building.unit import CacheMount, Context, Copy, CopyItem, Run, ScratchBase, SecretMount, SourceBase
-from envgit.declaration.toml_text import format_key, format_text
+from envgit.declaration.toml_text import format_block, format_key, format_text, format_value
 from envgit.declaration.values import MANAGERS
 from envgit.model import EnvironmentConfig
 
@@ -189,31 +189,24 @@ def _decoded(content: bytes) -> str | None:
         return None
 
 
+def _shown(text: str) -> str:
+    """Return a text of a record as TOML can hold it: what is no text (lone surrogates) is shown."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _text(text: str) -> str:
-    """Return a text of a record; what is no text (lone surrogates) is shown, as TOML is UTF-8."""
-    return format_text(text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    return format_text(_shown(text))
 
 
 def _texts(texts: Iterable[str]) -> str:
-    return "[" + ", ".join(_text(text) for text in texts) + "]"
+    return format_value([_shown(text) for text in texts])
 
 
 def _table(values: Mapping[str, str]) -> str:
-    return "{ " + ", ".join(f"{format_key(name)} = {_text(value)}" for name, value in values.items()) + " }"
+    return format_value({_shown(name): _shown(value) for name, value in values.items()})
 
 
 def _command(argv: Sequence[str]) -> str:
     """Return `run`: a text where the shell that reads it does the same; it ends at the first command that fails."""
     is_shell = argv[:-1] == _STRICT_SHELL or (argv[:-1] == SHELL and ends_at_first_failure(argv[-1]))
-    return _script(argv[-1]) if is_shell and argv[-1] else _texts(argv)
-
-
-def _script(text: str) -> str:
-    """Return a script, on lines of its own when it has several and they can be written as they are."""
-    if (
-        "\n" not in text.strip("\n")
-        or "'''" in text
-        or any(not (each.isprintable() or each in "\n\t") for each in text)
-    ):
-        return _text(text)
-    return f"'''\n{text}'''"
+    return format_block(_shown(argv[-1])) if is_shell and argv[-1] else _texts(argv)

@@ -64,6 +64,7 @@ class _Writer:
     def __init__(self) -> None:
         self.losses: list[str] = []
         self._arguments: dict[str, str] = {}
+        self._has_cmd = False
 
     def step(self, step: RecordedStep, later: Sequence[Run]) -> Iterator[str]:
         """Yield the lines of a step."""
@@ -90,7 +91,8 @@ class _Writer:
         yield from self._config(step.before, config, step)
 
     def _config(self, before: EnvironmentConfig, after: EnvironmentConfig, step: RecordedStep) -> Iterator[str]:
-        for line, is_loss in config_lines(before, after):
+        for line, is_loss in config_lines(before, after, self._has_cmd):
+            self._has_cmd |= line.startswith("CMD ")
             if is_loss:
                 yield self._lose(step, line)
             else:

@@ -103,11 +103,19 @@ class ContextFolder:
                 return None
             except OSError as error:
                 raise _unreadable(path, error) from error
-            return self._node(fd, path, name, status)
+            return self._node(fd, path, name, status, self._warn)
         finally:
             os.close(fd)
 
     def list_directory(self, directory: Node) -> list[Node]:
+        nodes = self._list(directory, self._warn)
+        nodes.sort()
+        return nodes
+
+    def list_names(self, directory: Node) -> list[bytes]:
+        return sorted(node.entry.name for node in self._list(directory, lambda path, status: None))
+
+    def _list(self, directory: Node, leave_out: Callable[[bytes, os.stat_result], None]) -> list[Node]:
         prefix = directory.path + b"/" if directory.path else b""
         fd = self._open_directory(directory.path)
         nodes = []
@@ -119,14 +127,13 @@ class ContextFolder:
                         status = found.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue  # it vanished meanwhile
-                    node = self._node(fd, prefix + name, name, status)
+                    node = self._node(fd, prefix + name, name, status, leave_out)
                     if node is not None:
                         nodes.append(node)
         except OSError as error:
             raise _unreadable(directory.path, error) from error
         finally:
             os.close(fd)
-        nodes.sort()
         return nodes
 
     def digest(self, node: Node) -> bytes:
@@ -178,7 +185,14 @@ class ContextFolder:
         """Open a regular file for reading; the descriptor is the caller's."""
         return self._open_file(node.path)
 
-    def _node(self, dir_fd: int, path: bytes, name: bytes, status: os.stat_result) -> Node | None:
+    def _node(
+        self,
+        dir_fd: int,
+        path: bytes,
+        name: bytes,
+        status: os.stat_result,
+        leave_out: Callable[[bytes, os.stat_result], None],
+    ) -> Node | None:
         implied = False
         mode = status.st_mode
         is_directory = stat.S_ISDIR(mode)
@@ -201,11 +215,14 @@ class ContextFolder:
             except OSError as error:
                 raise _unreadable(path, error) from error
             return Node(path, Entry(name, "l", mtime_ns=status.st_mtime_ns, target=target))
+        leave_out(path, status)
+        return None
+
+    def _warn(self, path: bytes, status: os.stat_result) -> None:
         if path not in self._warned:
             self._warned.add(path)
             kind = {"p": "a FIFO", "c": "a device", "b": "a device"}.get(file_type(status) or "", "a socket")
             self._monitor.warn(f"{show(path)} in the context is left out: it is {kind}")
-        return None
 
     def _open_directory(self, path: bytes) -> int:
         try:

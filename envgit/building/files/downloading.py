@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from json import JSONDecodeError, dumps, loads
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
-from envgit.errors import HostileInput, SourceError, UsageError
+from envgit.building.files.kept_file import open_kept, read_kept
+from envgit.errors import HostileInput, SourceError, StorageError, UsageError
 from envgit.monitor import Monitor
 from envgit.store import storage
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _REDIRECTS = 10
 _PIECE_BYTES = 1024 * 1024
+_RECORD_MOST_BYTES = 64 * 1024
 _ATTEMPTS = 3
 _ALGORITHMS = {"sha256": 64, "sha384": 96, "sha512": 128}
 _GIT = ("git://", "git@", "ssh://", "github.com/")
@@ -58,9 +61,7 @@ class Downloads(NamedTuple):
                 f"{url} has the checksum {algorithm}:{self._sum(known, algorithm)}, not {checksum}",
                 hint="if the file was meant to change, write its new checksum",
             )
-        if expected and known.get(algorithm) != expected:
-            known = {**known, algorithm: expected}
-            self._keep(url, known)
+        self._keep(url, {**known, algorithm: expected} if expected else known)  # its age says when it was used last
         return Download(
             self._content(known["sha256"]),
             _file_name(parts.path),
@@ -78,27 +79,54 @@ class Downloads(NamedTuple):
         return os.path.join(self.folder, sha256)
 
     def _find(self, url: str) -> dict[str, str] | None:
-        """Return what is kept of a URL, if the file is still there and whole in size."""
+        """Return what is kept of a URL, if the file is still there and whole; what else is there counts as absent."""
         try:
-            with open(self._record(url), "rb") as file:
-                found = loads(file.read())
+            found = loads(read_kept(self._record(url), _RECORD_MOST_BYTES))
             if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
                 return None
             if len(bytes.fromhex(found["sha256"])) != 32 or found["url"] != url:
                 return None
-            return found if os.stat(self._content(found["sha256"])).st_size == int(found["size"]) else None
-        except (OSError, JSONDecodeError, UnicodeDecodeError, KeyError, ValueError):
+            return found if self._is_whole(url, found) else None
+        except (OSError, JSONDecodeError, UnicodeDecodeError, KeyError, ValueError, RecursionError):
             return None
 
+    def _is_whole(self, url: str, known: dict[str, str]) -> bool:
+        """Say whether the file is what was fetched; it is read only when its inode or times are not those of the last look."""
+        fd = open_kept(self._content(known["sha256"]))
+        with os.fdopen(fd, "rb") as file:
+            status = os.fstat(fd)
+            if status.st_size != int(known["size"]):
+                return False
+            if known.get("state") != _state(status):
+                if hashlib.file_digest(file, "sha256").hexdigest() != known["sha256"]:
+                    return False
+                known["state"] = _state(status)
+                self._keep(url, known)
+        return True
+
     def _keep(self, url: str, known: Mapping[str, str]) -> None:
+        """Write the record; what cannot be written is only fetched again."""
         record = dumps(known, sort_keys=True).encode()
-        storage.write_file(self._record(url), record, step="build-download", durable=False)
+        with suppress(StorageError):
+            storage.write_file(self._record(url), record, step="build-download", durable=False)
+
+    def _put(self, temporary: str, sha256: str) -> None:
+        """Move a file into its place; a folder there, which nothing can replace, goes aside."""
+        place = self._content(sha256)
+        with suppress(OSError, StorageError):
+            if stat.S_ISDIR(os.lstat(place).st_mode):
+                storage.rename(place, storage.temporary_name(self.folder), step="build-download-aside")
+        storage.rename(temporary, place, step="build-download-rename")
 
     def _sum(self, known: Mapping[str, str], algorithm: str) -> str:
         if algorithm == "sha256":
             return known["sha256"]
-        with open(self._content(known["sha256"]), "rb") as file:
-            return hashlib.file_digest(file, algorithm).hexdigest()
+        place = self._content(known["sha256"])
+        try:
+            with os.fdopen(open_kept(place), "rb") as file:
+                return hashlib.file_digest(file, algorithm).hexdigest()
+        except OSError as error:
+            raise StorageError(f"{place} cannot be read: {error.strerror}", hint="check its folder") from error
 
     # the network
 
@@ -145,31 +173,56 @@ class Downloads(NamedTuple):
         digest, size = hashlib.sha256(), 0
         length = answer.header("Content-Length")
         self.monitor.start(f"fetching {url}", int(length) if length.isdigit() else None, "bytes")
-        storage.make_directory(self.folder, step="build-download", parents=True)
-        name = storage.temporary_name(self.folder)
-        fd = storage.open_new(name, step="build-download")
+        name, fd = storage.temporary_name(self.folder), -1
+        with suppress(StorageError):  # a plan wants the digest only; a build says that the file is not there
+            storage.make_directory(self.folder, step="build-download", parents=True)
+            fd = storage.open_new(name, step="build-download")
+        state = ""
         try:
             while piece := answer.read(_PIECE_BYTES):
-                storage.write_all(fd, piece, step="build-download-write", path=name)
+                if fd >= 0:
+                    storage.write_all(fd, piece, step="build-download-write", path=name)
                 digest.update(piece)
                 size += len(piece)
                 self.monitor.advance(len(piece))
-            storage.rename(name, self._content(digest.hexdigest()), step="build-download-rename")
+            if fd >= 0:
+                self._put(name, digest.hexdigest())
+                state = _state(os.fstat(fd))
         except BaseException:
             storage.discard(name)
             raise
         finally:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
         known = {
             "url": url,
             "sha256": digest.hexdigest(),
             "size": str(size),
             "etag": answer.header("ETag"),
             "last_modified": answer.header("Last-Modified"),
+            "state": state,
         }
         self._keep(url, known)
         self.monitor.finish()
         return known
+
+
+def prune_downloads(folder: str, before: float) -> None:
+    """Remove what was used last before a time (in seconds): records, then the files that no record names any more."""
+    try:
+        with os.scandir(folder) as found:
+            ages = {item.name: item.stat(follow_symlinks=False).st_mtime for item in found}
+    except OSError:
+        return
+    used = set()
+    for name in ages:
+        if name.endswith(".json") and ages[name] >= before:
+            with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+                used.add(loads(read_kept(os.path.join(folder, name), _RECORD_MOST_BYTES))["sha256"])
+    for name, seconds in ages.items():
+        if name not in used and seconds < before:
+            with suppress(StorageError):
+                storage.unlink(os.path.join(folder, name), step="build-download-remove")
 
 
 def is_url(text: str) -> bool:
@@ -182,6 +235,10 @@ def is_git(text: str) -> bool:
     if text.startswith(_GIT):
         return True
     return text.startswith(("http://", "https://")) and text.partition("#")[0].partition("?")[0].endswith(".git")
+
+
+def _state(status: os.stat_result) -> str:
+    return f"{status.st_dev} {status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _parse(url: str) -> SplitResult:

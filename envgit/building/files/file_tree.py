@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from envgit.dockerfile.ignore import DockerIgnore
 from envgit.errors import UnknownPath
 from envgit.layers.tree_limits import MAX_DEPTH
 from envgit.model import Child, DirectoryRef, Entry, TreeReader, TreeWriter
+from envgit.suggestion import nearest
+from envgit.tree_path import split_path
 
 _MAX_SYMLINKS = 40
+_NAMES_SHOWN = 8
 
 
 class Node(NamedTuple):
@@ -44,6 +47,9 @@ class FileTree(Protocol):
     def list_directory(self, directory: Node) -> list[Node]:
         """Return what is in a directory, sorted by name."""
 
+    def list_names(self, directory: Node) -> list[bytes]:
+        """Return the names in a directory, sorted, for a message: nothing is warned of."""
+
     def digest(self, node: Node) -> bytes:
         """Return the SHA-256 of a regular file's content."""
 
@@ -73,6 +79,9 @@ class StoredTree:
     def list_directory(self, directory: Node) -> list[Node]:
         children = self._reader.read_directory(self.ref(directory)).children
         return [self._node(_join(directory.path, name), child) for name, child in children.items()]
+
+    def list_names(self, directory: Node) -> list[bytes]:
+        return sorted(self._reader.read_directory(self.ref(directory)).children)
 
     def digest(self, node: Node) -> bytes:
         assert node.entry.sha256 is not None
@@ -112,7 +121,7 @@ def lookup(tree: FileTree, path: bytes) -> Node | None:
     Raises UnknownPath for links that lead in a circle.
     """
     stack = [tree.root()]
-    todo = split(path)
+    todo = split_path(path)
     todo.reverse()
     links = 0
     while todo:
@@ -132,7 +141,7 @@ def lookup(tree: FileTree, path: bytes) -> Node | None:
                 raise UnknownPath(f"{show(path)} in {tree.title}: too many symbolic links")
             if node.entry.target.startswith(b"/"):
                 del stack[1:]
-            todo.extend(reversed(split(node.entry.target)))
+            todo.extend(reversed(split_path(node.entry.target)))
         else:
             stack.append(node)
     return stack[-1]
@@ -177,11 +186,9 @@ def walk(
 
 
 def missing(tree: FileTree, path: bytes) -> UnknownPath:
-    """Return the error for a path that is not in the tree, with the nearest name that is."""
-    from difflib import get_close_matches
-
+    """Return the error for a path that is not in the tree, with the nearest name that is, or what there is instead."""
     directory, known = tree.root(), b""
-    for name in split(path):
+    for name in split_path(path):
         node = tree.find(directory, name) if directory.is_directory else None
         if node is None:
             break
@@ -192,21 +199,30 @@ def missing(tree: FileTree, path: bytes) -> UnknownPath:
                 return UnknownPath(f"{show(path)} is not in {tree.title}", hint=why)
             node = target
         directory, known = node, _join(known, name)
-    hint = tree.explain(b"/".join(split(path)))
-    rest = split(path)[len(split(known)) :]
-    if hint is None and rest and directory.is_directory:
-        names = [_text(node.entry.name) for node in tree.list_directory(directory)]
-        near = get_close_matches(_text(rest[0]), names, 1)
-        if near:
-            hint = "did you mean " + _text(
-                b"/".join([*split(known), near[0].encode("utf-8", "surrogateescape"), *rest[1:]])
-            )
+    hint = tree.explain(b"/".join(split_path(path)))
+    rest = split_path(path)[len(split_path(known)) :]
+    if hint is None:
+        hint = _find_near(tree, directory, known, rest) or describe_contents(tree, directory, known)
     return UnknownPath(f"{show(path)} is not in {tree.title}", hint=hint)
 
 
-def split(path: bytes) -> list[bytes]:
-    """Return the components of a path."""
-    return [name for name in path.split(b"/") if name not in (b"", b".")]
+def _find_near(tree: FileTree, directory: Node, known: bytes, rest: Sequence[bytes]) -> str | None:
+    """Return a hint at a name in `directory`, which is at `known`, that is much like the first of `rest`."""
+    if not rest or not directory.is_directory:
+        return None
+    names = {_text(name): name for name in tree.list_names(directory)}
+    near = nearest(_text(rest[0]), names)
+    return "did you mean " + _text(b"/".join([*split_path(known), names[near], *rest[1:]])) if near else None
+
+
+def describe_contents(tree: FileTree, node: Node, path: bytes) -> str:
+    """Return a hint at what there is: the first names in the directory `node`, which is at `path`."""
+    place = _text(path) or tree.title
+    if not node.is_directory:
+        return f"{place} is no directory"
+    names = [_one_line(name) for name in tree.list_names(node)]
+    more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{place} has {', '.join(names[:_NAMES_SHOWN])}{more}" if names else f"{place} is empty"
 
 
 def show(path: bytes) -> str:
@@ -224,3 +240,7 @@ def _exact(path: bytes) -> str:
 
 def _text(path: bytes) -> str:
     return path.decode("utf-8", "backslashreplace")
+
+
+def _one_line(name: bytes) -> str:
+    return "\\n".join(_text(name).split("\n"))

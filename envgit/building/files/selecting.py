@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
-from envgit.building.files.file_tree import FileTree, Node, lookup, missing, show, split
+from envgit.building.files.file_tree import FileTree, Node, describe_contents, lookup, missing, show
 from envgit.dockerfile.glob import is_pattern, match
 from envgit.dockerfile.ignore import DockerIgnore
 from envgit.errors import UnknownPath, UsageError
@@ -166,13 +167,13 @@ def check_chosen(tree: FileTree, patterns: Sequence[str], paths: Sequence[bytes]
         rule = choose([pattern])
         if any(not rule.ignores(_text(path)) for path in paths):
             continue
-        plain = [name for name in _clean(pattern) if not is_pattern(name)]
+        plain = takewhile(lambda name: not is_pattern(name), _clean(pattern))
         known = b"/".join(_bytes(name) for name in plain)
-        if not is_pattern(pattern) and lookup(tree, known) is None:
+        found = lookup(tree, known)
+        if found is None and not is_pattern(pattern):
             raise missing(tree, known)
-        head = b"".join(split(_bytes(pattern))[:1])
-        near = missing(tree, head) if not is_pattern(_text(head)) and lookup(tree, head) is None else None
-        raise UnknownPath(f"{show(_bytes(pattern))} matches nothing in {tree.title}", hint=near.hint if near else None)
+        hint = missing(tree, known).hint if found is None else describe_contents(tree, found, known)
+        raise UnknownPath(f"{show(_bytes(pattern))} matches nothing in {tree.title}", hint=hint)
 
 
 def _unescape(component: str) -> str:

@@ -36,6 +36,9 @@ class SingleFile:
     def list_directory(self, directory: Node) -> list[Node]:
         return [self.node]
 
+    def list_names(self, directory: Node) -> list[bytes]:
+        return [self.node.entry.name]
+
     def digest(self, node: Node) -> bytes:
         assert node.entry.sha256 is not None
         return node.entry.sha256

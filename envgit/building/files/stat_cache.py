@@ -11,6 +11,7 @@ import struct
 from contextlib import suppress
 from hashlib import sha256
 
+from envgit.building.files.kept_file import read_kept
 from envgit.errors import StorageError
 from envgit.store import storage
 
@@ -95,16 +96,15 @@ class StatCache:
 
     @staticmethod
     def _version(path: str) -> tuple[int, int]:
-        status = os.stat(path)
+        status = os.lstat(path)
         return status.st_ino, status.st_mtime_ns
 
     def _load(self, path: str) -> None:
         self._loaded = self._version(path)
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_kept(path)
         start = len(_MAGIC) + 8
         body = data[start:]
-        if not data.startswith(_MAGIC) or data[len(_MAGIC) : start] != _checksum(body):
+        if not data.startswith(_MAGIC) or data[len(_MAGIC) : start] != _checksum(body) or len(body) < _COUNTS.size:
             return
         files, trees = _COUNTS.unpack_from(body)
         middle = _COUNTS.size + files * _FILE.size

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from envgit.building.files.file_tree import show, split
+from envgit.building.files.file_tree import show
 from envgit.errors import UnknownPath
 from envgit.layers.metadata import sort_links
 from envgit.layers.tree_limits import MAX_DEPTH
 from envgit.model import Child, Directory, DirectoryRef, Entry, Links, TreeReader, TreeWriter
+from envgit.tree_path import split_path
 
 _MAX_SYMLINKS = 40
 
@@ -73,7 +74,7 @@ class TargetTree:
         Raises UnknownPath when something on the way is no directory.
         """
         directory = self.top
-        todo = split(path)[::-1]
+        todo = split_path(path)[::-1]
         links = 0
         while todo:
             name = todo.pop()
@@ -89,7 +90,7 @@ class TargetTree:
                     raise UnknownPath(f"{_show(path)}: too many symbolic links in the environment")
                 if there.entry.target.startswith(b"/"):
                     directory = self.top
-                todo.extend(split(there.entry.target)[::-1])
+                todo.extend(split_path(there.entry.target)[::-1])
             elif not todo:
                 return directory, name
             elif there is not None:

@@ -62,6 +62,9 @@ class UnpackedTree:
         children = _staged(directory).children
         return [self._node(directory, children[name]) for name in sorted(children)]
 
+    def list_names(self, directory: Node) -> list[bytes]:
+        return sorted(_staged(directory).children)
+
     def digest(self, node: Node) -> bytes:
         assert node.entry.sha256 is not None
         return node.entry.sha256

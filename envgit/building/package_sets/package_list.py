@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from hashlib import sha256
 
 from envgit.declaration.lock_file import LockedPackage
 from envgit.declaration.values import MANAGERS
@@ -41,11 +40,6 @@ def format_package_list(packages: Iterable[LockedPackage]) -> bytes:
 def merge_package_lists(old: bytes, new: bytes) -> bytes:
     """Return the list of both; a package of `new` takes the place of the same one of `old`. Raises CorruptObject."""
     return format_package_list(parse_package_list(old.rstrip(b"\n") + b"\n" + new))
-
-
-def digest_package_list(packages: Iterable[LockedPackage]) -> str:
-    """Return the SHA-256 of a list, in hex: equal for equal sets of packages."""
-    return sha256(format_package_list(packages)).hexdigest()
 
 
 def _identity(package: LockedPackage) -> tuple[str, str, str]:

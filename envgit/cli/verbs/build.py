@@ -23,15 +23,15 @@ def build_command(ctx: click.Context, /, only_plan: bool, as_json: bool, quiet: 
     """Build an environment from an envgit.toml or a Dockerfile; NAME is one of several in an envgit.toml.
 
     Every unit of the file (base, package set, file set, step) becomes a commit. One that history has is reused, whatever
-    branch it is on. The result becomes the tip of the branch; when a step fails, the last good commit does, and
-    `envgit shell --failed` opens what the step left. FOLDER is the context of a Dockerfile: its own, unless given.
+    branch it is on. The result becomes the tip of the branch; when a step fails, the last good commit does where that leads
+    forward, and `envgit shell --failed` opens what the step left. FOLDER is the context of a Dockerfile: its own, unless given.
 
     Exit status: 1 when a step failed, 2 when the file or the options are wrong.
     """
     from envgit.build import build_environment
 
     from ..build_progress import BuildLines
-    from ..build_text import result_line
+    from ..build_text import replaced_hints, result_line
 
     session: Session = ctx.obj
     refuse_words_after_dashes(ctx)
@@ -48,8 +48,16 @@ def build_command(ctx: click.Context, /, only_plan: bool, as_json: bool, quiet: 
         write_json(session.out, result_fields(result))
     elif not quiet:
         session.out.line(result_line(result, session.out))
-    if result.lock and not quiet:
+    if quiet:
+        return session.status_of_warnings()
+    if result.lock:
         session.say(f"wrote {os.path.relpath(result.lock)}")
-    if result.landing.moved and not quiet:
+    for hint in replaced_hints(result.landing):
+        session.say(hint)
+    if result.landing.moved and result.lock:
+        lock = os.path.relpath(result.lock)
+        back = f"rm {lock}" if result.is_first_lock else f"git checkout {lock}"
+        session.say(f"hint: to take this back: envgit undo; {lock}, a file of yours, stays: {back}")
+    elif result.landing.moved:
         session.hint_undo(result.landing.operation)
     return session.status_of_warnings()

@@ -7,6 +7,7 @@ import os
 import click
 
 from envgit.errors import UsageError
+from envgit.repo import has_recipe
 
 from ..command import quiet_option, refuse_words_after_dashes, verb
 from ..session import Session
@@ -84,5 +85,7 @@ def _say_next(session: Session, directory: str, imported: bool) -> None:
     go = "" if directory == "." else f"cd {directory}; "
     if imported:
         session.say(f"hint: next: {go}envgit run -it -- bash")
+    elif has_recipe(directory):
+        session.say(f"hint: next: {go}envgit build")
     else:
         session.say(f"hint: next: {go}envgit import host   (or dir:PATH, tar:FILE)")

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from envgit.link import LinkStatus, SwitchResult
     from envgit.linking.code_repository import CodeRepository
 
+_WITHOUT_PROGRAM = "the hooks do nothing: envgit is not in PATH"
+_SET_PATH = "add the folder of envgit to PATH where git is called"
+
 
 @verb("link")
 @click.option("--status", "show_status", is_flag=True, help="Say how code and environment stand to each other.")
@@ -75,8 +78,7 @@ def link_command(
     if folder is not None:
         remember_code(session.repo, code)
     if hook:
-        _install(session, code, quiet)
-        return 0
+        return _install(session, code, quiet)
     return _link(session, code, quiet)
 
 
@@ -102,8 +104,8 @@ def _link(session: Session, code: CodeRepository, quiet: bool) -> int:
     return session.status_of_warnings()
 
 
-def _install(session: Session, code: CodeRepository, quiet: bool) -> None:
-    from envgit.linking.hooks import install_hooks
+def _install(session: Session, code: CodeRepository, quiet: bool) -> int:
+    from envgit.linking.hooks import find_program, install_hooks
 
     names = install_hooks(code)
     if not quiet:
@@ -111,6 +113,9 @@ def _install(session: Session, code: CodeRepository, quiet: bool) -> None:
         session.out.line(said)
         if code.read_link() is None:
             session.say("hint: there is no link yet: envgit link")
+    if find_program(session.environ) is None:
+        session.monitor.warn(f"{_WITHOUT_PROGRAM}: {_SET_PATH}")
+    return session.status_of_warnings()
 
 
 def _remove(session: Session, code: CodeRepository) -> None:
@@ -185,3 +190,6 @@ def _show_status(session: Session, status: LinkStatus, *, as_json: bool) -> None
     out.line(f"environment  {status.head[:7] or 'none'}, {said}{dirty}")
     states = {"ours": "installed", "called": "called by a hook of yours", "absent": "none", "foreign": "not envgit's"}
     out.line("hooks        " + ", ".join(f"{hook.name}: {states[hook.state]}" for hook in status.hooks))
+    if status.program is None and any(hook.state in ("ours", "called") for hook in status.hooks):
+        out.line(f"             {_WITHOUT_PROGRAM}")
+        session.say(f"hint: {_SET_PATH}")

@@ -15,7 +15,7 @@ from ..session import Session
 
 @verb("plan", options_metavar="[OPTIONS]", cls=BuildCommand)
 @build_options
-@click.option("--exit-code", is_flag=True, help="End with status 1 when there is something to build.")
+@click.option("--exit-code", is_flag=True, help="End with status 1 when the build would do something.")
 @json_option
 @click.pass_context
 def plan_command(ctx: click.Context, /, exit_code: bool, as_json: bool, **options: Any) -> int:
@@ -41,6 +41,6 @@ def show_plan(session: Session, options: Mapping[str, Any], as_json: bool, *, ex
         with session.paged() as out:
             for line in plan_lines(plan, out):
                 out.line(line)
-    if exit_code and plan.to_build:
+    if exit_code and (plan.to_build or plan.course.move != "stay"):
         return 1
     return session.status_of_warnings()

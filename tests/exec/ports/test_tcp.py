@@ -171,13 +171,14 @@ def test_a_slow_reader_stops_its_sender_and_nobody_else(box: Box, forward: Forwa
     box.serve(each_client(8082, hang))
     box.serve(echo(8081))
     forwarder, bounds = forward("8080-8082")
+    memory = _memory_bytes(forwarder.pid)
     slow = [connect(bounds[0]) for _ in range(4)]
     pushing = connect(bounds[2])
     pushing.setblocking(False)
     assert wait_for(lambda: _is_full(pushing))
     time.sleep(0.3)
     before = cpu_seconds(forwarder.pid)
-    assert _memory_bytes(forwarder.pid) < 200 << 20
+    assert _memory_bytes(forwarder.pid) - memory < 128 << 20  # HELD_BYTES, and what the kernel does not take at once
     with connect(bounds[1]) as client:
         for number in range(200):
             client.sendall(b"%d" % number)

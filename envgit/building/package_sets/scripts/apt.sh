@@ -174,6 +174,10 @@ if ! install "$@"; then
 fi
 [ -e "$state/found" ] || /bin/sh "$state/check" </dev/null
 cp "$state/found" /run/envgit/packages
+awk -F '\t' '$2 ~ /^postgresql-[0-9.]+$/ { print substr($2, 12) }' "$state/found" | while read -r version; do
+    [ -e "/etc/postgresql/$version/main" ] ||
+        echo "envgit: no PostgreSQL cluster was made; where it runs: pg_createcluster $version main" >&2
+done
 
 # Leave nothing of this.
 [ -z "$policy" ] || rm -f "$policy"

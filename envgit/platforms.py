@@ -1,4 +1,4 @@
-"""Platforms of images: how they are written, which one a machine is, which one of an index is meant.
+"""Platforms: how they are written, which one a machine is, which one of an image's is meant.
 
 Source: OCI image specification, image-index.md; names are normalised as containerd's package `platforms` does.
 """
@@ -12,16 +12,17 @@ from typing import Final, NamedTuple
 
 from envgit.errors import SourceError, UsageError
 
-_ARCHITECTURES: Final = {
-    "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armel": "arm", "i386": "386", "i686": "386",
-    "i586": "386", "loongarch64": "loong64",
+_OTHER_NAMES: Final = {
+    "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "i386": "386", "i486": "386", "i586": "386", "i686": "386",
+    "loongarch64": "loong64", "armhf": "arm", "armel": "arm", "armv5tel": "arm", "armv6l": "arm", "armv7l": "arm",
+    "armv8l": "arm",
 }  # fmt: skip
-_MACHINES: Final = {
-    "x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv8l": "arm/v7", "armv6l": "arm/v6", "armv5tel": "arm/v5",
-    "i386": "386", "i586": "386", "i686": "386", "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64",
-    "loongarch64": "loong64", "mips64": "mips64", "mips": "mips",
-}  # fmt: skip
+"""Of architectures: what `uname -m` and Debian call them."""
+
+_VARIANTS: Final = {"armhf": "v7", "armel": "v6", "armv5tel": "v5", "armv6l": "v6", "armv7l": "v7", "armv8l": "v7"}
+_SYSTEMS: Final = ("linux", "windows", "darwin", "freebsd")
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HINT: Final = "platforms are written OS/ARCHITECTURE, such as linux/amd64 or linux/arm64"
 
 
 class Platform(NamedTuple):
@@ -34,22 +35,19 @@ class Platform(NamedTuple):
 
 
 def parse_platform(text: str) -> Platform:
-    """Return the platform that --platform names: OS/ARCHITECTURE[/VARIANT], or ARCHITECTURE alone. Raises UsageError."""
+    """Return the one spelling of OS/ARCHITECTURE[/VARIANT], or of ARCHITECTURE or OS alone. Raises UsageError.
+
+    linux/x86_64, amd64 and linux/amd64 are the same; arm is arm/v7.
+    """
     words = text.split("/")
     if not all(_WORD.fullmatch(word) for word in words) or len(words) > 3:
-        raise UsageError(f"{ascii(text[:100])} is no platform", hint="use for example linux/amd64 or linux/arm64")
-    if len(words) == 1 and words[0].lower() not in ("linux", "windows", "darwin", "freebsd"):
-        words.insert(0, "linux")
+        raise UsageError(f"{ascii(text[:100])} is not a platform", hint=_HINT)
+    if len(words) == 1 and words[0].lower() in _SYSTEMS:
+        return this_machine()._replace(os=words[0].lower())
     if len(words) == 1:
-        words.append(this_machine().architecture)
+        words.insert(0, "linux")
     platform = _normal(words[0], words[1], words[2] if len(words) > 2 else "")
-    if words[1].lower() == "armel" and not platform.variant:
-        return platform._replace(variant="v6")
-    if platform.os != "linux":
-        raise UsageError(
-            f"environments are Linux; {platform} is not", hint="use for example linux/amd64 or linux/arm64"
-        )
-    return platform
+    return platform._replace(variant="v7") if platform[1:] == ("arm", "") else platform
 
 
 def parse_platform_object(value: object) -> Platform | None:
@@ -62,11 +60,20 @@ def parse_platform_object(value: object) -> Platform | None:
     return _normal(words[0], words[1], words[2])
 
 
+def refuse_other_systems(platform: Platform) -> None:
+    """Raise UsageError unless it is Linux."""
+    if platform.os != "linux":
+        raise UsageError(f"environments are Linux; {platform} is not", hint="use for example linux/amd64")
+
+
 def this_machine() -> Platform:
     """Return the platform of the running kernel."""
-    machine = os.uname().machine
-    architecture, _, variant = _MACHINES.get(machine, machine).partition("/")
-    return Platform("linux", architecture, variant)
+    return platform_of_machine(os.uname().machine)
+
+
+def platform_of_machine(machine: str) -> Platform:
+    """Return the platform of a machine that `uname -m` calls `machine`."""
+    return parse_platform(f"linux/{machine}")
 
 
 def choose(wanted: Platform, offered: Sequence[Platform | None], what: str) -> int:
@@ -103,12 +110,11 @@ def _accepted(wanted: Platform) -> list[Platform]:
 
 
 def _normal(system: str, architecture: str, variant: str) -> Platform:
-    system, architecture, variant = system.lower(), architecture.lower(), variant.lower()
-    if architecture == "armhf" and not variant:
-        variant = "v7"
-    architecture = _ARCHITECTURES.get(architecture, architecture)
-    if variant.isdigit():
+    name, variant = architecture.lower(), variant.lower()
+    architecture = _OTHER_NAMES.get(name, name)
+    variant = variant or _VARIANTS.get(name, "")
+    if variant.isdecimal():
         variant = f"v{variant}"
     if (architecture, variant) in (("arm64", "v8"), ("amd64", "v1")):
-        variant = ""
-    return Platform(system, architecture, variant)
+        variant = ""  # what the architecture is without one
+    return Platform(system.lower(), architecture, variant)
