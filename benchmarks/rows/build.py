@@ -26,7 +26,7 @@ def races(bench: Bench) -> list[Race]:
     unchanged = [
         Contender(envgit.name, folder=project, commands=lambda _: [envgit.command("build", "--branch", "built")])
     ]
-    plan = [Contender(envgit.name, folder=project, commands=lambda _: [envgit.command("plan")])]
+    plan = [Contender(envgit.name, folder=project, commands=lambda _: [envgit.command("plan", "--branch", "built")])]
     fresh = envgit.create(envgit.workspace.path("steps-envgit"), base)
     steps = [
         Contender(
