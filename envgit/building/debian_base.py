@@ -200,7 +200,7 @@ def _lines(
         raise UsageError(f"{base.source}: a mirror and a snapshot exclude each other", hint="leave one out")
     if mirror:
         if not _MIRROR.match(mirror):
-            raise UsageError(f"{base.source}: {mirror!r} is no mirror", hint="as in http://deb.debian.org/debian")
+            raise UsageError(f"{base.source}: {mirror!r} is no mirror", hint="as in https://mirror.example.org/debian")
         return (f"deb {mirror} {suite} {names}",)
     if snapshot:
         if distribution != "debian" or not _SNAPSHOT.match(snapshot):

@@ -170,7 +170,7 @@ _BASE = {
         "Platform of the base.",
     ),
     "mirror": Key(URL, "Of debian: and ubuntu: where packages come from."),
-    "snapshot": Key(TIMES, "Of debian: the moment of snapshot.debian.org that packages are taken from."),
+    "snapshot": Key(TIMES, "Of debian: the moment of Debian's snapshot archive that packages are taken from."),
     "variant": Key(
         VARIANT,
         "Of debian: and ubuntu: mmdebstrap's variant (minbase).",

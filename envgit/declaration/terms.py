@@ -40,13 +40,13 @@ RUN = OneOf((SHELL_TEXT, ListOf(ANY_TEXT, fewest=1, unique=False)))
 NETWORK = Choice(("private", "none", "host"), yes="private", no="none")
 ONE_LINE = Text(LINE)
 LINES = ListOf(ONE_LINE)
-TIMES = Text(r"[0-9]{8}T[0-9]{6}Z", "a moment of snapshot.debian.org", 'such as "20240701T000000Z"')
+TIMES = Text(r"[0-9]{8}T[0-9]{6}Z", "a moment of Debian's snapshot archive", 'such as "20240701T000000Z"')
 SECRET = Text(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", "the id of a secret", "as in --secret id=token,src=FILE")
 PORT_RANGE = Text(
     r"[0-9]{1,5}(?:-[0-9]{1,5})?(?:/(?:tcp|udp|sctp))?", "a port", 'such as 8080, "53/udp", "8000-8010"', ports_of
 )
 PORTS = ListOf(OneOf((Number(1, 65535), PORT_RANGE)))
-URL = Text(r"[a-z][a-z0-9+.-]*:[^\s\u0000-\u001f\u007f]+", "a URL", 'such as "https://deb.debian.org/debian"')
+URL = Text(r"[a-z][a-z0-9+.-]*:[^\s\u0000-\u001f\u007f]+", "a URL", 'such as "https://mirror.example.org/debian"')
 SIZE = OneOf(
     (
         Text(r"[0-9]+(?:\.[0-9]+)?(?:[bB]|[kmgtpKMGTP][iI]?[bB]?)?", "a size", 'such as "512m"', None, ("512m", "2g")),

@@ -38,7 +38,7 @@ class BaseOptions(NamedTuple):
     """os/architecture[/variant], as in linux/arm64."""
     mirror: str = ""
     snapshot: str = ""
-    """A moment of snapshot.debian.org, as in 20240701T000000Z."""
+    """A moment of Debian's snapshot archive, as in 20240701T000000Z."""
     variant: str = ""
     components: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
