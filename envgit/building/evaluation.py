@@ -25,6 +25,7 @@ from envgit.building.unit import (
     Recipe,
     RevisionBase,
     Run,
+    ScratchBase,
     SourceBase,
     Stage,
     StageBase,
@@ -111,13 +112,17 @@ class Evaluation:
             )
 
     def _look_at_context(self, numbers: Sequence[int]) -> None:
-        """Digest what units need of the context, before anything is made: a file that is missing is said at once."""
+        """Digest what units need of the context, before anything is made: a file that is missing is said at once.
+
+        Not of a stage whose base decides which files those are (COPY $APP) and is not known yet.
+        """
         for number in numbers:
-            try:
-                units = self.units_of(self.recipe.stages[number], None)
-            except EnvgitError:  # what they need to know of their base is not known yet
+            stage = self.recipe.stages[number]
+            if not stage.knows_files and not isinstance(stage.base, RevisionBase | ScratchBase):
                 continue
-            for unit in units:
+            with located(stage.origin):
+                base = self._read_revision(stage.base.revision) if isinstance(stage.base, RevisionBase) else None
+            for unit in self.units_of(stage, base):
                 with located(unit.origin):
                     if isinstance(unit.action, Copy) and all(isinstance(i.source, Context) for i in unit.action.items):
                         self._digest_copy(unit.action)

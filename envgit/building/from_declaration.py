@@ -60,6 +60,7 @@ def recipe_of_environment(
         _origin(environment.source_place),
         base_of(environment.source, environment.options),
         units,
+        knows_files=True,
     )
     lines = None if pins is None else frozenset(format_package_list(pins).splitlines())
     return Recipe((stage,), 0, folder, _IGNORED, files, lines, base_digest, epoch)

@@ -197,6 +197,8 @@ class Stage(NamedTuple):
     origin: Origin
     base: Base
     units: Callable[[EnvironmentConfig], Sequence[Unit]]
+    knows_files: bool = False
+    """What its units take of the context does not depend on the base's configuration."""
     needs: tuple[int, ...] = ()
     """Indexes of the stages that must be built before (its base's, COPY --from)."""
 

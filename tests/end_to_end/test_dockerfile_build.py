@@ -309,3 +309,16 @@ def test_a_step_that_fails_keeps_what_was_built_before(project: Lab) -> None:
     assert project.look("HEAD", "ls /srv").split() == ["lines", "one"]
     result = build(project, text.replace("exit 7", "true").replace("RUN never\n", ""))
     assert texts(result, reused=True) == ["RUN echo 1 > /srv/one"]
+
+
+def test_sources_may_be_named_by_variables_of_the_base(project: Lab) -> None:
+    """Of a revision they are known at once; of another stage only when that is built."""
+    build(project, "FROM base\nENV APP=app\n", "--branch", "variable")
+    build(project, "FROM variable\nCOPY ${APP}/file /srv/one\n", "--branch", "one")
+    assert project.look("one", "cat /srv/one") == "of the application\n"
+    build(project, "FROM base AS a\nENV DIR=app\nFROM a\nCOPY $DIR/file /srv/two\n", "--branch", "two")
+    assert project.look("two", "cat /srv/two") == "of the application\n"
+    project("plan", "--branch", "two")
+    (project.path / "Dockerfile").write_text("FROM variable\nRUN touch /srv/never\nCOPY $APP/missing /srv/\n")
+    said = project.fails("build", "--branch", "new", status=2, says="Dockerfile:3: ", hint=None)
+    assert "RUN" not in said.err  # said before anything is run
