@@ -15,7 +15,7 @@ from itertools import islice, takewhile
 from envgit.building.files.kept_file import read_kept
 from envgit.errors import EnvgitError, StorageError
 from envgit.repo import Repository
-from envgit.snapshot import BUILD_TRAILER, Snapshot, read_digest, read_snapshot
+from envgit.snapshot import BUILD_TRAILER, Snapshot, read_config_bytes, read_digest, read_snapshot
 from envgit.store import storage
 from envgit.store.history import iter_commits
 from envgit.store.objects import parse_commit
@@ -95,11 +95,16 @@ class BuildIndex:
         return self._last
 
     def _read(self, oid: bytes, key: bytes) -> Snapshot | None:
+        """Return a commit if it says that it was built from `key`, and has the files and configuration that it says."""
         try:
             snapshot = read_snapshot(self._repo.objects, oid)
-        except EnvgitError:  # gc dropped it
+            if read_digest(snapshot.commit.message, BUILD_TRAILER) != key:
+                return None
+            self._repo.reader.read_directory(snapshot.root)
+            read_config_bytes(self._repo.objects, snapshot)
+        except EnvgitError:  # gc dropped it, or it is damaged or forged
             return None
-        return snapshot if read_digest(snapshot.commit.message, BUILD_TRAILER) == key else None
+        return snapshot
 
     def _known(self) -> dict[bytes, list[bytes]]:
         if self._oids is None:

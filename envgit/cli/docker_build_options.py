@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-import click
-
-from envgit.errors import UsageError
-
-from .command import VerbCommand
+from .docker_options import DockerAwareCommand
 
 _NO_CACHE_STORE: Final = "the cache is the repository's commits: envgit plan says what is reused"
 _LIMITS: Final = "limit the whole command: systemd-run --scope -p MemoryMax=SIZE envgit build"
@@ -58,14 +54,7 @@ EQUIVALENTS: Final[dict[str, str]] = {
 }
 
 
-class BuildCommand(VerbCommand):
+class BuildCommand(DockerAwareCommand):
     """A verb that knows the options people bring along from docker build."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            equivalent = EQUIVALENTS.get(error.option_name)
-            if equivalent is None:
-                raise
-            raise UsageError(f"{error.option_name} is an option of docker, not of envgit", hint=equivalent) from error
+    equivalents = EQUIVALENTS

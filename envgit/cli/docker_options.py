@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import click
@@ -54,13 +55,15 @@ EQUIVALENTS: Final[dict[str, str]] = {
 
 
 class DockerAwareCommand(VerbCommand):
-    """A verb that knows the options people bring along from docker and podman."""
+    """A verb that knows the options people bring along from docker and podman: `equivalents` says what there is instead."""
+
+    equivalents: Mapping[str, str] = EQUIVALENTS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            equivalent = EQUIVALENTS.get(error.option_name)
+            equivalent = self.equivalents.get(error.option_name)
             if equivalent is None:
                 raise
             raise UsageError(f"{error.option_name} is an option of docker, not of envgit", hint=equivalent) from error

@@ -12,14 +12,19 @@ from envgit.exec import linux
 from envgit.exec.mount import copy_up
 
 
-def test_the_content_is_durable_before_the_mark_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, target, marker = tmp_path / "source", tmp_path / "target", tmp_path / "marker"
+def open_volume(folder: Path) -> tuple[Path, Path, Path, list[int]]:
+    """Return a source with a file, an empty target and a marker, by path, and descriptors of the three."""
+    source, target, marker = folder / "source", folder / "target", folder / "marker"
     source.mkdir()
     target.mkdir()
     (source / "file").write_text("content\n")
     marker.write_text("new\n")
     fds = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (source, target)]
-    fds.append(os.open(marker, os.O_RDWR))
+    return source, target, marker, [*fds, os.open(marker, os.O_RDWR)]
+
+
+def test_the_content_is_durable_before_the_mark_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target, marker, fds = open_volume(tmp_path)
     seen: list[tuple[str, str, list[str]]] = []
 
     def looking(what: str, real: Callable[[int], None]) -> Callable[[int], None]:
@@ -42,13 +47,7 @@ def test_the_content_is_durable_before_the_mark_says_so(tmp_path: Path, monkeypa
 
 
 def test_content_that_cannot_be_made_durable_is_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, target, marker = tmp_path / "source", tmp_path / "target", tmp_path / "marker"
-    source.mkdir()
-    target.mkdir()
-    (source / "file").write_text("content\n")
-    marker.write_text("new\n")
-    fds = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (source, target)]
-    fds.append(os.open(marker, os.O_RDWR))
+    source, target, marker, fds = open_volume(tmp_path)
 
     def refuse(fd: int) -> None:
         raise OSError(5, "Input/output error", "syncfs")
