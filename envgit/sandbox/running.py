@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -15,7 +14,7 @@ from envgit.layers.plan_file import Plan
 from envgit.repo import Repository
 from envgit.sandbox.describing import describe
 from envgit.sandbox.request import RunRequest
-from envgit.sandbox.state import SandboxState, find_live, lock_starts, remove_state, write_state
+from envgit.sandbox.state import SandboxState, find_live, lock_starts, remove_state, wait_until_gone, write_state
 from envgit.stack import ensure_plan, find_plan, run_where_ids_are_plain
 from envgit.store import storage
 from envgit.store.pointers import write_pointer
@@ -23,7 +22,6 @@ from envgit.uppers import Upper, copy_root_attributes, create_upper, lock_upper,
 from envgit.worktree import Pointer, worktree_name
 
 _JOIN_TRIES = 20
-_JOIN_PAUSE_SECONDS = 0.01
 
 
 def new_id() -> str:
@@ -150,11 +148,10 @@ def _run_in_worktree(
                 try:
                     joined = LiveRoot(live.pid, live.start_time)
                     return _run(repo, request, plan, id, joined, upper.id, until_started, stdio, beside)
-                except SandboxError as error:  # when it is just ending
+                except SandboxError as error:  # when it is just ending: its namespaces are gone before its process is
                     tries -= 1
-                    if type(error) is not SandboxError or not tries or find_live(repo, upper.id) == live:
+                    if type(error) is not SandboxError or not tries or not wait_until_gone(live):
                         raise
-                    time.sleep(_JOIN_PAUSE_SECONDS)
             root = overlay_of(repo, plan, upper, volatile=False)
             return _run(repo, request, plan, id, root, upper.id, until_started, stdio, beside)
 

@@ -103,6 +103,25 @@ def is_alive(pid: int, start_time: int) -> bool:
     return fields[0] not in (b"Z", b"X") and int(fields[19]) == start_time
 
 
+def wait_until_gone(state: SandboxState) -> bool:
+    """Wait for the end of a sandbox that cannot be joined any more; say whether it came within ten seconds.
+
+    A process that ends leaves its namespaces first; taking its mounts down may write a disk's worth before it is gone.
+    """
+    try:
+        fd = os.pidfd_open(state.pid)
+    except OSError:
+        return not is_alive(state.pid, state.start_time)
+    try:
+        if is_alive(state.pid, state.start_time):
+            ended = select.poll()
+            ended.register(fd, select.POLLIN)
+            return bool(ended.poll(_END_MILLISECONDS))
+        return True
+    finally:
+        os.close(fd)
+
+
 def remove_state(repo: Repository, id: str) -> None:
     """Forget a sandbox that ended and has nothing else in its folder."""
     folder = repo.path("sandboxes", id)

@@ -47,6 +47,7 @@ static void serve(struct pollfd *fds, const char **names, const char *secret)
 				continue;
 			if (i < 3) {
 				int peer = accept(fds[i].fd, NULL, NULL);
+				dprintf(1, "contact %s\n", names[i]); /* before the answer: who has read that finds this line */
 				send(peer, secret, strlen(secret), MSG_NOSIGNAL);
 				recv(peer, text, sizeof text, 0);
 				close(peer);
@@ -54,9 +55,9 @@ static void serve(struct pollfd *fds, const char **names, const char *secret)
 				struct sockaddr_in from;
 				socklen_t size = sizeof from;
 				recvfrom(fds[i].fd, text, sizeof text, 0, (struct sockaddr *)&from, &size);
+				dprintf(1, "contact %s\n", names[i]);
 				sendto(fds[i].fd, secret, strlen(secret), 0, (struct sockaddr *)&from, size);
 			}
-			dprintf(1, "contact %s\n", names[i]);
 		}
 		if (fds[4].revents && read(0, text, sizeof text) <= 0)
 			return;
