@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.capturing import capture_upper
 from envgit.errors import Conflict, EnvgitError, NegativeAnswer, UsageError
@@ -17,9 +17,13 @@ from envgit.snapshot import Snapshot, read_config_bytes, read_snapshot, strip_tr
 from envgit.store.dates import format_offset, parse_date
 from envgit.store.objects import Signature
 from envgit.store.pack_writer import PackSession
+from envgit.store.shallow import check_rewritable
 from envgit.trees import PackTreeWriter
 from envgit.uppers import Upper, claim_upper, open_upper, upper_paths
 from envgit.worktree import Pointer, worktree_name
+
+if TYPE_CHECKING:
+    from envgit.signing.signer import Sign
 
 
 class Summary(NamedTuple):
@@ -66,13 +70,15 @@ def commit_worktree(
     allow_empty: bool = False,
     author: str | None = None,
     date: str | None = None,
+    sign: str | bool | None = None,
 ) -> CommitResult:
     """Record the worktree as a commit on the current branch.
 
     Atomic and durable when it returns. A sandbox that runs in the worktree goes on undisturbed. `message` None keeps the
-    amended commit's. Raises NegativeAnswer when nothing changed, Conflict when there is nothing to amend.
+    amended commit's. `sign` as Repository.signer() takes it. Raises NegativeAnswer when nothing changed, Conflict when there is
+    nothing to amend.
     """
-    with repo.operation(["commit", "--amend"] if amend else ["commit"]) as transaction:
+    with repo.operation(["commit", "--amend"] if amend else ["commit"]) as transaction, repo.signer(sign) as signer:
         signatures = _signatures(repo, author, date)
         head = repo.read_head()
         if head.oid is None:
@@ -80,6 +86,8 @@ def commit_worktree(
                 f"branch {repo.branch_name()} has no environment yet",
                 hint="make the first commit: envgit import --from host",
             )
+        if amend:
+            check_rewritable(repo.objects, head.oid, "amend")
         repo.enter_tree_namespace()
         tip = read_snapshot(repo.objects, head.oid)
         pointer = repo.read_pointer(repo.branch_name(), head.oid) or Pointer(head.oid, None)
@@ -92,7 +100,7 @@ def commit_worktree(
                 raise NegativeAnswer(
                     f"nothing to commit: the worktree is as HEAD{elsewhere}", hint="change it with: envgit run -- CMD"
                 )
-            oid = _write(repo, session, tip, worktree.root, message, amend, signatures)
+            oid = _write(repo, session, tip, worktree.root, message, amend, signatures, signer)
             packed = session.finish()
         if not (allow_empty or amend) and next(iter(diff_trees(tip.root, worktree.root, repo.reader)), None) is None:
             raise NegativeAnswer(
@@ -172,6 +180,7 @@ def _write(
     message: str | None,
     amend: bool,
     signatures: tuple[Signature | None, Signature],
+    sign: Sign | None,
 ) -> bytes:
     """Write the commit; an amended one takes the tip's parents, author and (without a new one) message."""
     author, committer = signatures
@@ -190,6 +199,7 @@ def _write(
         author=author or repo.author(),
         committer=committer,
         keep=tip.tree_entries,
+        sign=sign,
     )
 
 

@@ -11,15 +11,17 @@ from envgit.capturing import Everything, capture_upper
 from envgit.errors import EnvgitError, RepositoryBusy, StorageError
 from envgit.layers.compare import diff_trees
 from envgit.layers.memory_tree import MemoryTree
-from envgit.model import Change, Child, DirectoryRef
+from envgit.model import Change, DirectoryRef
 from envgit.repo import TAG_PREFIX, Repository
-from envgit.snapshot import read_config_bytes, read_snapshot
+from envgit.snapshot import read_snapshot
 from envgit.stack import stack_key
 from envgit.status import empty_root
 from envgit.store.history import iter_commits
 from envgit.store.operations import iter_operations
+from envgit.store.shallow import GET_MORE
 from envgit.store.verify import iter_damage
 from envgit.tag import peel
+from envgit.verify import ContentCheck
 from envgit.worktree import branch_of_worktree, parse_pointer
 
 
@@ -41,71 +43,22 @@ class FsckReport(NamedTuple):
 class _Check:
     def __init__(self, repo: Repository, full: bool) -> None:
         self.repo = repo
-        self.full = full
+        self.content = ContentCheck(repo, full=full)
         self.problems: list[Problem] = []
-        self.seen: set[object] = set()
         self.commits: list[bytes] = []
         self.gone_tags: list[str] = []
-        self.directories = self.files = self.bytes = 0
 
     def note(self, where: str, error: EnvgitError) -> None:
         self.problems.append(Problem(where, error.message, error.hint))
 
     def check_commit(self, oid: bytes) -> None:
         where = f"commit {oid.hex()[:12]}"
-        try:
-            snapshot = read_snapshot(self.repo.objects, oid)
-            read_config_bytes(self.repo.objects, snapshot)
-            self.check_tree(where, snapshot.root)
-            for paths in self.repo.reader.read_links(snapshot.root):
-                self.check_link_set(where, snapshot.root, paths)
-        except EnvgitError as error:
-            self.note(where, error)
-        else:
+
+        def note(path: bytes | None, error: EnvgitError) -> None:
+            self.note(where if path is None else f"{where}: /{os.fsdecode(path)}", error)
+
+        if self.content.check(oid, note):
             self.commits.append(oid)
-
-    def check_tree(self, where: str, root: DirectoryRef) -> None:
-        """Read every directory and file once, whatever number of commits shares it."""
-        todo: list[tuple[bytes, DirectoryRef]] = [(b"", root)]
-        while todo:
-            path, ref = todo.pop()
-            if ref in self.seen:
-                continue
-            self.seen.add(ref)
-            self.directories += 1
-            self.repo.monitor.advance()
-            try:
-                directory = self.repo.reader.read_directory(ref)
-            except EnvgitError as error:
-                self.note(f"{where}: /{os.fsdecode(path)}", error)
-                continue
-            for name, child in directory.children.items():
-                child_path = path + b"/" + name if path else name
-                if isinstance(child.content, DirectoryRef):
-                    todo.append((child_path, child.content))
-                elif child.entry.type == "f":
-                    self.check_file(where, child_path, child)
-
-    def check_file(self, where: str, path: bytes, child: Child) -> None:
-        key = (child.content, child.entry.sha256, child.entry.size)
-        if key in self.seen:
-            return
-        self.seen.add(key)
-        self.files += 1
-        if not self.full:
-            return
-        try:
-            self.bytes += self.repo.reader.check_content(child)
-        except EnvgitError as error:
-            self.note(f"{where}: /{os.fsdecode(path)}", error)
-
-    def check_link_set(self, where: str, root: DirectoryRef, paths: tuple[bytes, ...]) -> None:
-        from envgit.errors import CorruptObject
-        from envgit.tree_path import find_child
-
-        entries = {find_child(self.repo.reader, root, path).entry._replace(name=b"") for path in paths}
-        if len(entries) != 1:
-            self.note(where, CorruptObject(f"the hard links of {os.fsdecode(paths[0])} have different metadata"))
 
     def check_state(self) -> None:
         """Check what commands move. What is wrong is looked at again while none is at work: it may just have been moving."""
@@ -198,7 +151,18 @@ def check_repository(repo: Repository, *, full: bool = True) -> FsckReport:
     for gone in check.gone_tags:
         repo.monitor.warn(gone)
     layers = _check_layers(repo, check) if full else 0
-    return FsckReport(tuple(check.problems), len(check.commits), check.directories, check.files, layers, check.bytes)
+    _note_cuts(repo, check)
+    read = check.content
+    return FsckReport(tuple(check.problems), len(check.commits), read.directories, read.files, layers, read.bytes)
+
+
+def _note_cuts(repo: Repository, check: _Check) -> None:
+    """Say where history ends because it was fetched so: that is no damage."""
+    with suppress(EnvgitError):  # then the walk has said what is wrong
+        cut = [oid.hex()[:12] for oid in check.commits if oid in repo.objects.shallow()]
+        if cut:
+            more = f" and {len(cut) - 5} more" if len(cut) > 5 else ""
+            repo.monitor.note(f"history is cut short at {', '.join(cut[:5])}{more}; {GET_MORE}")
 
 
 def _check_sandboxes(repo: Repository) -> list[Problem]:

@@ -148,7 +148,7 @@ def _record(repo: Repository, transaction: Transaction, head: Head, code_oid: st
     pointer = repo.read_pointer(repo.branch_name(), head.oid) or Pointer(head.oid, None)
     tip = read_snapshot(repo.objects, head.oid)
     message = f"link to code {code_oid[:7]}" + (f": {subject}" if subject else "")
-    with repo.objects.pack_session() as session:
+    with repo.signer() as signer, repo.objects.pack_session() as session:
         oid = write_snapshot(
             session,
             tip.root,
@@ -159,6 +159,7 @@ def _record(repo: Repository, transaction: Transaction, head: Head, code_oid: st
             committer=repo.committer(),
             keep=tip.tree_entries,
             trailers=(CODE_TRAILER + code_oid.encode("ascii"),),
+            sign=signer,
         )
         session.finish()
     if pointer.base == head.oid and claim_upper(repo, transaction, pointer):

@@ -18,12 +18,18 @@ from envgit.store.revisions import resolve_range
 
 
 class LogEntry(NamedTuple):
-    """`commit.message` is without envgit's own trailers."""
+    """`commit.message` is without envgit's own trailers. `cut`: history is cut short there, its parents are left out."""
 
     oid: str
     commit: Commit
     parents: tuple[str, ...]
     decorations: tuple[str, ...]
+    cut: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The decorations, with git's word for a commit at which history is cut short."""
+        return ("grafted", *self.decorations) if self.cut else self.decorations
 
 
 def read_log(
@@ -49,6 +55,7 @@ def read_log(
     not_before = parse_date(since, repo.now()) if since else None
     not_after = parse_date(until, repo.now()) if until else None
     decorations = read_decorations(repo)
+    cut = repo.objects.shallow()
     by, about = _pattern("author", author), _pattern("grep", grep)
 
     def wanted(oid: bytes, commit: Commit) -> bool:
@@ -73,7 +80,7 @@ def read_log(
             found += 1
             if found <= skip:
                 continue
-            yield make_entry(oid, commit, decorations)
+            yield make_entry(oid, commit, decorations, cut)
             if max_count is not None and found == skip + max_count:
                 return  # and not look for one more: with paths that may be the whole history
 
@@ -87,12 +94,16 @@ def _pattern(option: str, text: str | None) -> re.Pattern[bytes] | None:
         raise UsageError(f"--{option}={text} is not a regular expression: {error}") from None
 
 
-def make_entry(oid: bytes, commit: Commit, decorations: dict[bytes, tuple[str, ...]]) -> LogEntry:
+def make_entry(
+    oid: bytes, commit: Commit, decorations: dict[bytes, tuple[str, ...]], shallow: frozenset[bytes]
+) -> LogEntry:
     """Return a commit as the log shows it."""
     from dataclasses import replace
 
     shown = replace(commit, message=strip_trailers(commit.message))
-    return LogEntry(oid.hex(), shown, tuple(parent.hex() for parent in commit.parents), decorations.get(oid, ()))
+    cut = oid in shallow and bool(commit.parents)
+    parents = () if cut else tuple(parent.hex() for parent in commit.parents)
+    return LogEntry(oid.hex(), shown, parents, decorations.get(oid, ()), cut)
 
 
 def commit_changes(repo: Repository, oid: str, paths: Sequence[bytes] = (), with_mtime: bool = False) -> Diff:

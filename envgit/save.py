@@ -44,6 +44,7 @@ def save_upper(
     command: Sequence[str],
     message: str | None = None,
     request: RunRequest | None = None,
+    sign: str | bool | None = None,
 ) -> SaveResult:
     """Commit what lies in an upper directory over the commit `base`, and make `branch` point to it.
 
@@ -51,7 +52,7 @@ def save_upper(
     Atomic and durable when it returns; the upper directory stays as it is. Without `message` the command is the message. The
     process is in the tree namespace afterwards. Raises Conflict for a branch that is elsewhere.
     """
-    with repo.operation(["save", branch]) as transaction:
+    with repo.operation(["save", branch]) as transaction, repo.signer(sign) as signer:
         check_branch(repo, branch, base)
         repo.enter_tree_namespace()
         old = read_snapshot(repo.objects, base)
@@ -76,6 +77,7 @@ def save_upper(
                 committer=repo.committer(),
                 keep=old.tree_entries,
                 trailers=_unit_trailers(request, config) if request is not None else (),
+                sign=signer,
             )
             packed = session.finish()
         transaction.set_ref(BRANCH_PREFIX + branch, oid)
@@ -102,7 +104,9 @@ def _unit_trailers(request: RunRequest, config: bytes) -> tuple[bytes, ...]:
     return (UNIT_TRAILER + format_record(record_of(run)).encode("ascii"),)
 
 
-def save_sandbox(repo: Repository, word: str, branch: str, message: str | None) -> SaveResult:
+def save_sandbox(
+    repo: Repository, word: str, branch: str, message: str | None, *, sign: str | bool | None = None
+) -> SaveResult:
     """Commit the changes of a recorded sandbox over a revision on `branch`; it may be running, and goes on.
 
     Raises UnknownSandbox, UsageError for a sandbox of the worktree, whose changes an ordinary commit records, and as save_upper().
@@ -114,4 +118,4 @@ def save_sandbox(repo: Repository, word: str, branch: str, message: str | None) 
     if record.worktree:
         raise UsageError(f"{record.name} works in the worktree", hint="envgit commit")
     upper = sandbox_upper(repo, record.id).upper
-    return save_upper(repo, upper, bytes.fromhex(record.oid), branch, record.command, message)
+    return save_upper(repo, upper, bytes.fromhex(record.oid), branch, record.command, message, sign=sign)

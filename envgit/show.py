@@ -57,7 +57,7 @@ def resolve_shown(repo: Repository, spec: str) -> Shown:
 
 def _show_commit(repo: Repository, oid: bytes) -> ShownCommit:
     commit = parse_commit(repo.objects.read(oid)[1])
-    entry = make_entry(oid, commit, read_decorations(repo))
+    entry = make_entry(oid, commit, read_decorations(repo), repo.objects.shallow())
     return ShownCommit(entry, open_commit_diff(repo, oid, (), with_mtime=False))
 
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from envgit.branch import read_subject
-from envgit.errors import InvalidName, UnknownRevision
+from envgit.errors import InvalidName, UnknownRevision, UsageError
 from envgit.repo import TAG_PREFIX, Repository, hex_or_none
 from envgit.store.objects import Tag as TagObject
 from envgit.store.objects import encode_tag, parse_tag_target
@@ -52,11 +52,22 @@ def peel(repo: Repository, oid: bytes) -> bytes:
 
 
 def create_tag(
-    repo: Repository, name: str, revision: str = "HEAD", message: str | None = None, force: bool = False
+    repo: Repository,
+    name: str,
+    revision: str = "HEAD",
+    message: str | None = None,
+    force: bool = False,
+    *,
+    sign: str | bool | None = None,
 ) -> TagResult:
-    """Create a tag at a revision; with `message` an annotated one."""
+    """Create a tag at a revision; with `message` an annotated one, signed as `sign` says (Repository.signer()).
+
+    Raises UsageError for a signature without a message: only annotated tags have one.
+    """
     check_tag_name(name)
-    with repo.operation(["tag", name, revision]) as transaction:
+    with repo.operation(["tag", name, revision]) as transaction, repo.signer(sign, tag=True) as signer:
+        if signer is not None and message is None:
+            raise UsageError("a signed tag needs a message", hint=f"envgit tag -s -m MESSAGE {name}; or --no-sign")
         previous = repo.refs.resolve(TAG_PREFIX + name)
         if previous is not None and not force:
             raise InvalidName(f"tag {name} exists already", hint=f"move it with: envgit tag -f {name} {revision}")
@@ -65,7 +76,12 @@ def create_tag(
             with repo.objects.pack_session() as session:
                 text = os.fsencode(message.rstrip("\n")) + b"\n"
                 tag = TagObject(oid, "commit", os.fsencode(name), repo.committer(), text)
-                oid = session.put("tag", encode_tag(tag))
+                data = encode_tag(tag)
+                if signer is not None:
+                    from envgit.signing.signed_object import add_to_tag
+
+                    data = add_to_tag(data, signer(data))
+                oid = session.put("tag", data)
                 session.finish()
         transaction.set_ref(TAG_PREFIX + name, oid)
         done = transaction.finish(f"tag: tagging {revision}")

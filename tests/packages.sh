@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install the programs that the tests compare envgit with, where this machine lets us; say what is missing otherwise.
-needed="git uidmap rsync tar acl attr libcap2-bin zstd xz-utils bzip2 pigz libarchive-tools util-linux mount e2fsprogs passwd strace busybox-static iproute2 systemd dbus linux-libc-dev mmdebstrap postgresql-client passt slirp4netns nftables podman buildah umoci skopeo docker-registry openssl runc crun gcc libc6-dev bubblewrap rpm"
+needed="git uidmap rsync tar acl attr libcap2-bin zstd xz-utils bzip2 pigz libarchive-tools util-linux mount e2fsprogs passwd strace busybox-static iproute2 systemd dbus linux-libc-dev mmdebstrap postgresql-client passt slirp4netns nftables podman buildah umoci skopeo docker-registry openssl runc crun gcc libc6-dev bubblewrap rpm openssh-server gnupg openssh-client"
 missing=""
 for package in $needed; do
     dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing="$missing $package"

@@ -13,11 +13,12 @@ from .screen import Screen
 
 if TYPE_CHECKING:
     from envgit.log import LogEntry
+    from envgit.signing.verdict import Verdict
     from envgit.store.objects import Commit, Signature
 
 NAMED_FORMATS: Final = ("oneline", "short", "medium", "full", "fuller", "reference", "raw")
 _PLACEHOLDER: Final = re.compile(
-    r"%(?:n|%|x[0-9a-fA-F]{2}|H|h|T|t|P|p|[ac][nNeElLdDrtiIs]|d|D|s|f|b|B|"
+    r"%(?:n|%|x[0-9a-fA-F]{2}|G[?SKF]|H|h|T|t|P|p|[ac][nNeElLdDrtiIs]|d|D|s|f|b|B|"
     r"C(?:red|green|blue|reset|yellow)|C\([a-z ]*\))"
 )
 _COLOURS: Final = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "reset": "", "bold": "1", "dim": "2"}
@@ -32,6 +33,9 @@ class TextOptions(NamedTuple):
     decorate: bool = True
     now: float = 0.0
     shorten: Callable[[str], str] = lambda oid: oid[:7]
+    read_verdict: Callable[[str], Verdict] | None = None
+    """Checks the signature of a commit, by its id."""
+    show_signature: bool = False
 
 
 def parse_format(text: str) -> str:
@@ -51,7 +55,7 @@ def commit_lines(entry: LogEntry, options: TextOptions, screen: Screen) -> Itera
         yield from expand(template, entry, options, screen).split("\n")
     elif options.format == "oneline":
         oid = options.shorten(entry.oid) if options.abbreviate else entry.oid
-        decoration = decorate(entry.decorations, screen) if options.decorate else ""
+        decoration = decorate(entry.names, screen) if options.decorate else ""
         yield f"{screen.paint('yellow', oid)}{decoration} {_subject(entry, screen)}"
     elif options.format == "reference":
         day = _date(entry.commit.author, "short", options)
@@ -63,7 +67,11 @@ def commit_lines(entry: LogEntry, options: TextOptions, screen: Screen) -> Itera
 def _long_lines(entry: LogEntry, options: TextOptions, screen: Screen) -> Iterator[str]:
     style = options.format
     oid = options.shorten(entry.oid) if options.abbreviate else entry.oid
-    yield screen.paint("yellow", f"commit {oid}") + (decorate(entry.decorations, screen) if options.decorate else "")
+    yield screen.paint("yellow", f"commit {oid}") + (decorate(entry.names, screen) if options.decorate else "")
+    if options.show_signature and options.read_verdict is not None:
+        verdict = options.read_verdict(entry.oid)
+        sentence = screen.safe(verdict.sentence()).replace("\n", " ")
+        yield sentence if verdict.good else screen.paint("red", sentence)
     commit = entry.commit
     if style == "raw":
         yield f"tree {commit.tree.hex()}"
@@ -156,6 +164,8 @@ def _commit_field(code: str, entry: LogEntry, options: TextOptions, screen: Scre
         return "\n"
     if code == "%":
         return "%"
+    if code[0] == "G":
+        return _signature_field(code[1], entry, options, screen)
     if code[0] == "x":
         return chr(int(code[1:], 16)) if int(code[1:], 16) < 0x80 else chr(0xDC00 + int(code[1:], 16))
     fields: dict[str, Callable[[], str]] = {
@@ -165,14 +175,23 @@ def _commit_field(code: str, entry: LogEntry, options: TextOptions, screen: Scre
         "t": lambda: entry.commit.tree.hex()[:7],
         "P": lambda: " ".join(entry.parents),
         "p": lambda: " ".join(options.shorten(parent) for parent in entry.parents),
-        "d": lambda: decorate(entry.decorations, screen),
-        "D": lambda: screen.safe(", ".join(entry.decorations)),
+        "d": lambda: decorate(entry.names, screen),
+        "D": lambda: screen.safe(", ".join(entry.names)),
         "s": lambda: _subject(entry, screen),
         "f": lambda: re.sub("[^A-Za-z0-9._]+", "-", _subject(entry, screen)).strip("-."),
         "b": lambda: screen.safe(_body(entry.commit)),
         "B": lambda: screen.safe(entry.commit.message),
     }
     return fields[code]()
+
+
+def _signature_field(code: str, entry: LogEntry, options: TextOptions, screen: Screen) -> str:
+    from envgit.signing.verdict import LETTERS, UNSIGNED
+
+    verdict = options.read_verdict(entry.oid) if options.read_verdict is not None else UNSIGNED
+    fingerprint = verdict.key.rpartition(" ")[2]
+    fields = {"?": LETTERS[verdict.state], "S": verdict.signer, "K": fingerprint, "F": fingerprint}
+    return screen.safe(fields[code])
 
 
 def _person_field(who: Signature, code: str, options: TextOptions, screen: Screen) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from envgit.signing.verdict import Verdict
+
     from .commit_text import TextOptions
     from .session import Session
 
@@ -26,6 +28,7 @@ _OPTIONS = (
     click.option("--date", metavar="FORMAT", default="default", help="iso, short, relative, raw, unix, format:..."),
     click.option("--abbrev-commit", is_flag=True, help="Print short ids."),
     click.option("--no-decorate", is_flag=True, help="Do not name branches and tags."),
+    click.option("--show-signature", is_flag=True, help="Check each commit's signature and say whose it is."),
 )
 
 
@@ -34,6 +37,17 @@ def text_options(command: Decorated) -> Decorated:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def _verdict_reader(session: Session) -> Callable[[str], Verdict]:
+    """Return what checks a commit's signature; nothing is imported before the first."""
+
+    def read(oid: str) -> Verdict:
+        from envgit.verify import read_verdict
+
+        return read_verdict(session.repo, oid)
+
+    return read
 
 
 def take_text_options(keywords: dict[str, Any], session: Session) -> TextOptions:
@@ -51,4 +65,6 @@ def take_text_options(keywords: dict[str, Any], session: Session) -> TextOptions
         decorate=not keywords.pop("no_decorate"),
         now=time.time(),
         shorten=session.repo.short,
+        read_verdict=_verdict_reader(session),
+        show_signature=keywords.pop("show_signature"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from envgit.errors import UsageError
 from envgit.store.config_files import config_files
@@ -12,8 +12,9 @@ from envgit.store.dates import format_offset, parse_date
 from envgit.store.objects import Signature
 
 _SECTION = re.compile(r'\[\s*([A-Za-z0-9.-]+)(?:\s+"([^"]*)")?\s*\](.*)')
-_VARIABLE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s*=\s*(.*)")
+_VARIABLE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s*(?:=\s*(.*)|(?:[#;].*)?\Z)")
 _ZONE = re.compile(r".*\s([+-]\d{4})\s*\Z", re.DOTALL)
+_PEOPLE = ("user", "author", "committer")
 _MAX_INCLUDES = 10
 
 
@@ -53,15 +54,37 @@ def _login(environ: Mapping[str, str], key: str) -> str:
 
 
 def read_user_settings(git_dir: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return `user.*`, `author.*` and `committer.*` of git's configuration; later files win, includes are followed."""
+    """Return `user.*`, `author.*` and `committer.*` of git's configuration."""
+    return read_sections(git_dir, environ, _PEOPLE)
+
+
+def read_sections(git_dir: str, environ: Mapping[str, str], sections: Container[str]) -> dict[str, str]:
+    """Return the variables of some sections of git's configuration; later files win, includes are followed.
+
+    Sections and variables are in lower case, sub-sections follow after a dot: `gpg.ssh.program`. A variable without a value is
+    "true".
+    """
     home = environ.get("HOME", "")
     settings: dict[str, str] = {}
     for path, _ in config_files(git_dir, environ):
-        _read_config(path, home, settings, 0)
+        _read_config(path, home, sections, settings, 0)
     return settings
 
 
-def _read_config(path: str, home: str, settings: dict[str, str], depth: int) -> None:
+def may_sign(git_dir: str, environ: Mapping[str, str]) -> bool:
+    """Say whether the configuration may ask for signatures: no file without this word does. Costs reading the files, no more."""
+    for path, _ in config_files(git_dir, environ):
+        try:
+            with open(path, "rb", buffering=0) as file:
+                text = file.read().lower()
+        except OSError:
+            continue
+        if b"gpgsign" in text or b"[include" in text:
+            return True
+    return False
+
+
+def _read_config(path: str, home: str, sections: Container[str], settings: dict[str, str], depth: int) -> None:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             lines = file.read().replace("\\\n", "").split("\n")
@@ -75,11 +98,11 @@ def _read_config(path: str, home: str, settings: dict[str, str], depth: int) -> 
             line = match[3].strip()
         if not (match := _VARIABLE.match(line)):
             continue
-        key, value = f"{section}.{match[1].lower()}", _unquote(match[2])
+        key, value = f"{section}.{match[1].lower()}", "true" if match[2] is None else _unquote(match[2])
         if key == "include.path" and depth < _MAX_INCLUDES:
             target = home + value[1:] if value.startswith("~/") else value
-            _read_config(os.path.join(os.path.dirname(path), target), home, settings, depth + 1)
-        elif section in ("user", "author", "committer"):
+            _read_config(os.path.join(os.path.dirname(path), target), home, sections, settings, depth + 1)
+        elif section in sections:
             settings[key] = value
 
 

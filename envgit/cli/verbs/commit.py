@@ -11,6 +11,7 @@ from envgit.errors import NegativeAnswer, UsageError
 from ..command import quiet_option, refuse_words_after_dashes, verb
 from ..escape import count_of, human_bytes, quote_path
 from ..session import Session
+from ..sign_options import sign_options, take_sign_choice
 
 if TYPE_CHECKING:
     from envgit.commit import CommitResult
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--author", metavar="NAME <MAIL>", help="Somebody else made the changes.")
 @click.option("--date", metavar="DATE", help="Date of the author.")
 @click.option("-a", "--all", "_all", is_flag=True, help="Accepted as git users type it: it is always so.")
+@sign_options
 @click.option("--sandbox", metavar="NAME", help="Commit the changes of a named sandbox over a revision, with --branch.")
 @click.option("--branch", metavar="BRANCH", help="With --sandbox: the branch that gets the commit.")
 @quiet_option
@@ -39,6 +41,8 @@ def commit_command(
     author: str | None,
     date: str | None,
     _all: bool,
+    gpg_sign: str | None,
+    no_gpg_sign: bool,
     sandbox: str | None,
     branch: str | None,
     quiet: bool,
@@ -52,10 +56,11 @@ def commit_command(
 
     session: Session = ctx.obj
     refuse_words_after_dashes(ctx)
+    sign = take_sign_choice(gpg_sign, no_gpg_sign)
     if messages and message_file:
         raise UsageError("the message comes from -m or from -F, not both")
     if sandbox is not None or branch is not None:
-        _commit_sandbox(session, sandbox, branch, "\n\n".join(messages) or None, quiet)
+        _commit_sandbox(session, sandbox, branch, "\n\n".join(messages) or None, quiet, sign)
         return
     message: str | None
     if messages:
@@ -69,17 +74,24 @@ def commit_command(
     if message is not None and not message.strip():
         raise NegativeAnswer("aborting commit due to empty commit message", hint="give one with -m MESSAGE")
     result = commit_worktree(
-        session.repo, message=message, amend=amend, allow_empty=allow_empty, author=author, date=date
+        session.repo, message=message, amend=amend, allow_empty=allow_empty, author=author, date=date, sign=sign
     )
     _say(session, result, quiet)
 
 
-def _commit_sandbox(session: Session, name: str | None, branch: str | None, message: str | None, quiet: bool) -> None:
+def _commit_sandbox(
+    session: Session,
+    name: str | None,
+    branch: str | None,
+    message: str | None,
+    quiet: bool,
+    sign: str | bool | None,
+) -> None:
     from envgit.save import save_sandbox
 
     if name is None or branch is None:
         raise UsageError("--sandbox and --branch go together", hint="envgit commit --sandbox NAME --branch BRANCH")
-    saved = save_sandbox(session.repo, name, branch, message)
+    saved = save_sandbox(session.repo, name, branch, message, sign=sign)
     if not quiet:
         session.out.line(f"[{session.out.safe(saved.branch)} {saved.oid[:7]}] {human_bytes(saved.stored_bytes)} stored")
         session.hint_undo(saved.operation)

@@ -93,7 +93,7 @@ def log_command(
     if as_json:
         from ..json_log import write_log_json
 
-        write_log_json(session.out, entries)
+        write_log_json(session.out, entries, style)
         return
     from ..log_output import write_log
 

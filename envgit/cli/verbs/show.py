@@ -39,7 +39,7 @@ def show_command(ctx: click.Context, /, specs: tuple[str, ...], no_patch: bool, 
         from ..json_output import write_json
         from ..json_show import shown_fields
 
-        write_json(session.out, {"objects": [shown_fields(item) for item in shown]})
+        write_json(session.out, {"objects": [shown_fields(item, style) for item in shown]})
         return
     with session.paged() as out:
         for index, item in enumerate(shown):

@@ -17,6 +17,8 @@ from ..session import Session
 @click.option("-d", "--delete", is_flag=True, help="Delete tags.")
 @click.option("-a", "--annotate", is_flag=True, help="Make an annotated tag; needs -m.")
 @click.option("-m", "--message", "messages", metavar="TEXT", multiple=True, help="Message of an annotated tag.")
+@click.option("-s/ ", "--sign/--no-sign", default=None, help="Sign it with user.signingKey; needs -m.")
+@click.option("-u", "--local-user", "key", metavar="KEY", help="Sign it with this key.")
 @click.option("-f", "--force", is_flag=True, help="Move a tag that exists.")
 @click.option("-n", "subjects", is_flag=True, help="List with the subject of each.")
 @quiet_option
@@ -29,6 +31,8 @@ def tag_command(
     delete: bool,
     annotate: bool,
     messages: tuple[str, ...],
+    sign: bool | None,
+    key: str | None,
     force: bool,
     subjects: bool,
     quiet: bool,
@@ -55,7 +59,8 @@ def tag_command(
     if annotate and not messages:
         raise UsageError("an annotated tag needs a message", hint="give it with -m")
     message = "\n\n".join(messages) if messages else None
-    made = create_tag(session.repo, names[0], names[1] if len(names) == 2 else "HEAD", message=message, force=force)
+    revision = names[1] if len(names) == 2 else "HEAD"
+    made = create_tag(session.repo, names[0], revision, message=message, force=force, sign=key or sign)
     if not quiet:
         verb_text = f"Moved tag (was {made.previous[:7]})" if made.previous else "Created tag"
         session.out.line(f"{verb_text} {session.out.safe(made.name)} at {made.oid[:7]}")
