@@ -16,7 +16,8 @@ from envgit.model import Change, EnvironmentConfig
 from envgit.package_diff import diff_package_trees
 from envgit.packages.summary import change_text
 from envgit.repo import Repository
-from envgit.snapshot import UNIT_TRAILER, Snapshot, read_config_bytes, read_snapshot, read_trailer
+from envgit.snapshot import LAYER_TRAILER, UNIT_TRAILER, Snapshot, read_config_bytes, read_snapshot, read_trailer
+from envgit.store.shallow import visible_parents
 
 RecipeFormat = Literal["dockerfile", "toml"]
 CHANGES_SHOWN = 20
@@ -58,15 +59,23 @@ def _chain(repo: Repository, oid: bytes) -> list[tuple[Snapshot, Snapshot | None
     found: list[tuple[Snapshot, Snapshot | None]] = []
     snapshot: Snapshot | None = read_snapshot(repo.objects, oid)
     while snapshot is not None:
-        parents = [read_snapshot(repo.objects, parent) for parent in snapshot.commit.parents]
+        visible = visible_parents(repo.objects, snapshot.oid, snapshot.commit.parents)
+        parents = [read_snapshot(repo.objects, parent) for parent in visible]
         same = next((parent for parent in parents if _same_environment(parent, snapshot)), None)
         if len(parents) > 1 and same is not None:
             snapshot = same
             continue
-        parent = parents[0] if parents else None
+        parent = parents[0] if parents and not _is_base(snapshot) else None
         found.append((snapshot, parent))
         snapshot = parent
     return found[::-1]
+
+
+def _is_base(snapshot: Snapshot) -> bool:
+    """Say whether what is below a commit is no step of a recipe: the layers of an image."""
+    recorded = _read_recorded(snapshot)
+    is_layer = read_trailer(snapshot.commit.message, LAYER_TRAILER) is not None
+    return is_layer or (recorded is not None and recorded.base is not None)
 
 
 def _same_environment(one: Snapshot, other: Snapshot) -> bool:

@@ -34,6 +34,7 @@ def init_repository(
     message: str | None = None,
     stdin: BinaryIO | None = None,
     platform: str = "",
+    squash: bool = False,
 ) -> InitResult:
     """Create `path/.envgit` on an unborn `branch`, and import `source` into it.
 
@@ -58,7 +59,7 @@ def init_repository(
     try:
         imported = None
         if source is not None:
-            imported = import_environment(repo, source, message=message, stdin=stdin, platform=platform)
+            imported = import_environment(repo, source, message=message, stdin=stdin, platform=platform, squash=squash)
     except BaseException:
         if not existed:
             shutil.rmtree(git_dir, ignore_errors=True)
@@ -70,11 +71,12 @@ def init_repository(
 
 def _adopt(git_dir: str, environ: Mapping[str, str], monitor: Monitor) -> bool:
     """Make a bare clone a repository; False when the folder is none. Its tips must be readable environments."""
-    from envgit.store.admission import admit, check_owner, is_bare_clone
+    from envgit.store.admission import admit, check_owner, is_bare_clone, refuse_lazy
 
     if not is_bare_clone(git_dir):
         return False
     check_owner(git_dir, os.stat(git_dir).st_uid)
+    refuse_lazy(git_dir)
     repo = Repository(git_dir, environ, monitor)
     try:
         tips = {oid for _, oid in repo.refs.iter_refs(BRANCH_PREFIX)}

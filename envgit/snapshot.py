@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple, Protocol
 
@@ -17,7 +18,11 @@ BUILD_TRAILER = b"Envgit-Build: sha256:"
 """The key of the unit that a build made the commit from (docs/build.md)."""
 UNIT_TRAILER = b"Envgit-Unit: "
 """What the unit did, as one line of JSON."""
-_OWN_TRAILERS = (_ROOT_TRAILER, _CONFIG_TRAILER, BUILD_TRAILER, UNIT_TRAILER)
+LAYER_TRAILER = b"Envgit-Layer: "
+"""The diff id of the layer of a container image that the commit is (docs/images.md)."""
+CHAIN_TRAILER = b"Envgit-Chain: "
+"""The chain id: of the layer and all below it, and so of the files of the commit."""
+_OWN_TRAILERS = (_ROOT_TRAILER, _CONFIG_TRAILER, BUILD_TRAILER, UNIT_TRAILER, LAYER_TRAILER, CHAIN_TRAILER)
 
 
 class _Reader(Protocol):
@@ -109,11 +114,12 @@ def write_snapshot(
     committer: Signature,
     keep: tuple[tuple[int, bytes, bytes], ...] = (),
     trailers: tuple[bytes, ...] = (),
+    sign: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
     """Write the top tree and the commit into the session; return the commit id.
 
     `keep`: top tree entries beside rootfs/ and config.json, such as those of the parent. `trailers`: lines, without the two that
-    every commit has.
+    every commit has. `sign` returns the armoured signature of the commit (Repository.signer); it covers both of these.
     """
     assert isinstance(root.content, bytes)
     kept = [entry for entry in keep if entry[1] not in (ROOTFS_NAME, CONFIG_NAME)]
@@ -132,4 +138,9 @@ def write_snapshot(
         committer=committer,
         message=text + separator + b"\n".join(block) + b"\n",
     )
-    return session.put("commit", encode_commit(commit))
+    data = encode_commit(commit)
+    if sign is not None:
+        from envgit.signing.signed_object import add_to_commit
+
+        data = add_to_commit(data, sign(data))
+    return session.put("commit", data)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from io import BytesIO
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from envgit.building.build_index import FOLDER
 from envgit.building.files.context import ContextFolder, digest_inputs
@@ -23,18 +24,22 @@ from envgit.layers.sources.source import DirectorySource, HostSource, TarSource
 from envgit.model import Entry, EnvironmentConfig, TreeWriter
 from envgit.repo import Repository
 
+if TYPE_CHECKING:
+    from envgit.images import Image
+
 _HOST_STATE = ("/var/lib/dpkg/status", "/lib/apk/db/installed", "/var/lib/rpm/rpmdb.sqlite", "/etc/os-release")
 _PIECE_BYTES = 1 << 20
 
 
 class NewBase(NamedTuple):
-    """A base that becomes a commit. `key`: see base_key(); `write` stores it."""
+    """A base that becomes a commit. `key`: see base_key(); `write` stores it, or it is the image that `open_image` opens."""
 
     record: Record
     key: bytes
-    write: Callable[[TreeWriter], Written]
+    write: Callable[[TreeWriter], Written] | None
     digest: str = ""
     """Of an image: "sha256:HEX"."""
+    open_image: Callable[[], Image] | None = None
 
 
 def open_base(
@@ -84,7 +89,7 @@ def _open_image(
     pull: bool,
     known: str,
 ) -> NewBase:
-    from envgit.images import open_image, read_image, resolve_digest
+    from envgit.images import open_image, resolve_digest
 
     def resolve() -> bytes:
         return resolve_digest(
@@ -98,12 +103,16 @@ def _open_image(
     else:
         digest = resolve()
 
-    def write(writer: TreeWriter) -> Written:
-        opened = open_image(source, environ=repo.environ, monitor=repo.monitor, platform=base.platform, folder=folder)
-        with opened as image:
-            return Written(read_image(image, writer, repo.monitor).root, image.config)
-
-    return NewBase(record, base_key(record, digest, epoch), write, digest.decode())
+    opening = partial(
+        open_image,
+        source,
+        environ=repo.environ,
+        monitor=repo.monitor,
+        platform=base.platform,
+        folder=folder,
+        downloads=repo.path(FOLDER, "downloads"),
+    )
+    return NewBase(record, base_key(record, digest, epoch), None, digest.decode(), opening)
 
 
 def _write_nothing(writer: TreeWriter) -> Written:

@@ -36,6 +36,10 @@ class Worker:
         parent, unit = wanted.parent, wanted.unit
         if unit is None:
             assert wanted.base is not None
+            if wanted.base.open_image is not None:
+                from envgit.building.image_base import record_image
+
+                return record_image(self._repo, stamp, wanted.base.open_image)
             return record_tree(self._repo, None, stamp, wanted.base.write)
         assert parent is not None
         action = unit.action

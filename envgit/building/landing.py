@@ -188,7 +188,7 @@ class Place:
         summary = suggest_message(old.root, result.root, repo.reader)
         message = f"{JOIN_SUBJECT.decode()}{name}" + (f"\n\n{summary}" if summary else "")
         parents = (old.oid,) if is_ancestor(repo.objects, result.oid, old.oid) else (old.oid, result.oid)
-        with repo.objects.pack_session() as session:
+        with repo.signer() as signer, repo.objects.pack_session() as session:
             oid = write_snapshot(
                 session,
                 result.root,
@@ -198,6 +198,7 @@ class Place:
                 author=repo.author(),
                 committer=repo.committer(),
                 keep=result.tree_entries,
+                sign=signer,
             )
             session.finish()
         repo.objects.refresh()

@@ -87,9 +87,8 @@ class Maker:
 
     def _adopt(self, wanted: Wanted, found: Snapshot) -> Snapshot:
         """Return the commit that was found, on top of this chain: it may have been built on another one with the same files."""
-        parents = () if wanted.parent is None else (wanted.parent.oid,)
-        if found.commit.parents == parents:
-            return found
+        if wanted.parent is None or found.commit.parents == (wanted.parent.oid,):
+            return found  # a base lies on nothing, or on the layers of its image
         from envgit.building.recording import record_tree
 
         config = parse_config(read_config_bytes(self._repo.objects, found))

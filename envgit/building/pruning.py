@@ -15,11 +15,12 @@ def prune_build_cache(repo: Repository, before: float) -> None:
     commit is found by its trailer.
     """
     prune_downloads(repo.path(FOLDER, "downloads"), before)
-    _prune_index(repo)
+    _prune_index(repo, "index")
+    _prune_index(repo, "images")
 
 
-def _prune_index(repo: Repository) -> None:
-    path = repo.path(FOLDER, "index")
+def _prune_index(repo: Repository, name: str) -> None:
+    path = repo.path(FOLDER, name)
     try:
         with open(path, "rb") as file:
             lines = file.read().splitlines(keepends=True)

@@ -11,7 +11,8 @@ from envgit.building.holding import plain_name
 from envgit.building.key import format_record
 from envgit.building.record_difference import compare_records
 from envgit.building.unit import Copy, Run, Stage, Unit
-from envgit.snapshot import UNIT_TRAILER, Snapshot, read_snapshot, read_trailer
+from envgit.snapshot import LAYER_TRAILER, UNIT_TRAILER, Snapshot, read_snapshot, read_trailer
+from envgit.store.shallow import visible_parents
 
 INPUTS_KEY = "inputs_sha256"
 AFTER_A_CHANGE = "what it builds on changed"
@@ -103,8 +104,11 @@ class Reasons:
             oid = self._repo.refs.resolve(builds_ref(name))
             while oid is not None and len(chain) < MOST_UNITS:
                 snapshot = read_snapshot(self._repo.objects, oid)
+                if read_trailer(snapshot.commit.message, LAYER_TRAILER) is not None:
+                    break  # the base is above the layers of its image
                 chain.append(_read(snapshot))
-                oid = snapshot.commit.parents[0] if snapshot.commit.parents else None
+                parents = visible_parents(self._repo.objects, oid, snapshot.commit.parents)
+                oid = parents[0] if parents else None
             self._earlier[name] = chain[::-1]
         return self._earlier[name]
 

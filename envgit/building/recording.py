@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from envgit.building.holding import hold
 from envgit.building.key import format_record
@@ -21,12 +22,16 @@ from envgit.model import DirectoryRef, EnvironmentConfig, TreeWriter
 from envgit.package_diff import suggest_message
 from envgit.repo import Repository
 from envgit.sandbox.mount_notes import read_notes
+from envgit.sharing.session import open_session
 from envgit.snapshot import BUILD_TRAILER, UNIT_TRAILER, Snapshot, read_config_bytes, read_snapshot, write_snapshot
 from envgit.stack import adopt_upper, call_where_ids_are_plain
 from envgit.store.objects import Signature
 from envgit.store.pack_writer import PackSession
 from envgit.trees import PackTreeWriter
 from envgit.uppers import Upper, open_upper
+
+if TYPE_CHECKING:
+    from envgit.signing.signer import Sign
 
 _SUBJECT_CHARACTERS = 100
 
@@ -48,7 +53,7 @@ def record_upper(repo: Repository, upper: str, parent: Snapshot, stamp: Stamp, p
 
     people = repo.author(), repo.committer()  # asked here: where ids are plain this process is another user
 
-    def record() -> bytes:
+    def record(signer: Sign | None) -> bytes:
         with _opened(upper) as upper_fd:
             if stamp.epoch is not None:
                 clamp_times(upper_fd, stamp.epoch)
@@ -60,7 +65,7 @@ def record_upper(repo: Repository, upper: str, parent: Snapshot, stamp: Stamp, p
             with repo.objects.pack_session() as session:
                 writer = PackTreeWriter(session)
                 captured = capture_upper(repo, upper_fd, parent.root, repo.reader, writer, rules)
-                oid = _write(repo, session, captured.root, parent, stamp, people, summary, packages)
+                oid = _write(repo, session, captured.root, parent, stamp, people, summary, packages, signer)
                 session.finish()
         new = read_snapshot(repo.objects, oid)
         try:
@@ -69,7 +74,7 @@ def record_upper(repo: Repository, upper: str, parent: Snapshot, stamp: Stamp, p
             repo.monitor.warn(f"the layer of a unit did not get into the cache: {error}")
         return oid
 
-    return _under_lock(repo, stamp, lambda: call_where_ids_are_plain(repo, record))
+    return _under_lock(repo, stamp, lambda signer: call_where_ids_are_plain(repo, lambda: record(signer)))
 
 
 def record_tree(
@@ -79,8 +84,9 @@ def record_tree(
 
     people = repo.author(), repo.committer()
 
-    def record() -> bytes:
-        with repo.objects.pack_session() as session:
+    def record(signer: Sign | None) -> bytes:
+        objects = repo.objects
+        with open_session(objects, repo.environ) if parent is None else objects.pack_session() as session:
             if write is None:
                 assert parent is not None
                 written = Written(parent.root, stamp.config)
@@ -88,18 +94,40 @@ def record_tree(
                 writer = PackTreeWriter(session)
                 written = write(writer if stamp.epoch is None else ClampingWriter(writer, stamp.epoch))
             made = stamp._replace(config=written.config or stamp.config)
-            oid = _write(repo, session, written.root, parent, made, people, None, b"")
+            oid = _write(repo, session, written.root, parent, made, people, None, b"", signer)
             session.finish()
         return oid
 
     return _under_lock(repo, stamp, record)
 
 
-def _under_lock(repo: Repository, stamp: Stamp, record: Callable[[], bytes]) -> Snapshot:
+def record_over(
+    repo: Repository,
+    stamp: Stamp,
+    write_below: Callable[[], Snapshot],
+    write: Callable[[TreeWriter, Snapshot], Written],
+) -> Snapshot:
+    """Commit a tree over a commit that `write_below` makes first, under the same lock; `stamp` is the upper one's."""
+
+    people = repo.author(), repo.committer()
+
+    def record(signer: Sign | None) -> bytes:
+        below = write_below()
+        with repo.objects.pack_session() as session:
+            written = write(PackTreeWriter(session), below)
+            oid = _write(repo, session, written.root, below, stamp, people, None, b"", signer)
+            session.finish()
+        return oid
+
+    return _under_lock(repo, stamp, record)
+
+
+def _under_lock(repo: Repository, stamp: Stamp, record: Callable[[Sign | None], bytes]) -> Snapshot:
     lock = repo.lock()
     lock.acquire(b"envgit build")
     try:
-        oid = record()
+        with repo.signer() as signer:
+            oid = record(signer)
         if stamp.stage:
             hold(repo, stamp.stage, oid)
     finally:
@@ -126,6 +154,7 @@ def _write(
     people: tuple[Signature, Signature],
     summary: str | None,
     listed: bytes,
+    sign: Sign | None,
 ) -> bytes:
     entries = {name: (mode, name, oid) for mode, name, oid in (parent.tree_entries if parent is not None else ())}
     for file, content in stamp.files:
@@ -150,6 +179,7 @@ def _write(
         committer=people[1],
         keep=tuple(entries.values()),
         trailers=(*trailers, UNIT_TRAILER + format_record(stamp.record).encode()),
+        sign=sign,
     )
 
 

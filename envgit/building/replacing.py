@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import NamedTuple
 
 from envgit.building.build_index import BUILDS_PREFIX
 from envgit.building.holding import plain_name
 from envgit.repo import Repository
-from envgit.snapshot import BUILD_TRAILER, read_digest
+from envgit.snapshot import BUILD_TRAILER, LAYER_TRAILER, read_digest, read_trailer
 from envgit.store.history import iter_commits
 from envgit.store.objects import Commit, parse_commit
+from envgit.store.shallow import visible_parents
 
 JOIN_SUBJECT = b"build "
 """What the message of a commit begins with that joins a branch and a build."""
@@ -40,7 +42,8 @@ def replaced_commits(repo: Repository, tip: bytes, kept: bytes | None) -> tuple[
             continue
         subject = commit.message.partition(b"\n")[0].decode("utf-8", "replace")
         found.append(Replaced(oid.hex(), subject))
-        stack.extend(reversed(commit.parents))
+        if read_trailer(commit.message, LAYER_TRAILER) is None:  # the layers below are the same image's
+            stack.extend(reversed(commit.parents))
     return tuple(found)
 
 
@@ -68,4 +71,6 @@ def _joins(repo: Repository, commit: Commit) -> bool:
 
 
 def _read(repo: Repository, oid: bytes) -> Commit:
-    return parse_commit(repo.objects.read(oid)[1])
+    """Read a commit; where history is cut short, one without parents."""
+    commit = parse_commit(repo.objects.read(oid)[1])
+    return replace(commit, parents=visible_parents(repo.objects, oid, commit.parents))

@@ -17,13 +17,24 @@ def say_import(session: Session, result: ImportResult) -> None:
     """Print the new commit and, on standard error, everything that was left out, grouped by reason."""
     out = session.out
     content = f"{count_of(result.files, 'file')}, {count_of(result.directories, 'directory', 'directories')}"
+    content = f"{_layers(result)}{content}, {human_bytes(result.bytes)}"
+    if result.layers and result.reused_layers == result.layers:
+        content = f"{count_of(result.layers, 'layer')}, all here already"
     if result.dry_run:
-        out.line(f"would import {content}, {human_bytes(result.bytes)}; nothing was recorded")
+        out.line(f"would import {content}; nothing was recorded")
     else:
         where = out.safe(result.branch or "detached HEAD")
         out.line(f"[{where} {result.oid[:7]}] {out.safe(result.subject)}")
-        out.line(f" {content}, {human_bytes(result.bytes)}; {human_bytes(result.stored_bytes)} stored")
+        nothing = "; nothing had to be recorded" if not result.operation else ""
+        out.line(f" {content}; {human_bytes(result.stored_bytes)} stored{nothing}")
     say_left_out(session, result)
+
+
+def _layers(result: ImportResult) -> str:
+    if not result.layers:
+        return ""
+    here = f" ({result.reused_layers:,} here already)" if result.reused_layers else ""
+    return f"{count_of(result.layers, 'layer')}{here}, "
 
 
 def say_left_out(session: Session, result: ImportResult) -> None:

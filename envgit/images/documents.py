@@ -45,6 +45,8 @@ class Descriptor(NamedTuple):
     size: int
     platform: Platform | None = None
     annotations: Mapping[str, str] = {}
+    urls: tuple[str, ...] = ()
+    """Where else it is said to be. Nothing is fetched from there: an image could name any host (CVE-2020-15157)."""
 
 
 class Index(NamedTuple):
@@ -162,7 +164,7 @@ def _descriptor(value: object, name: str, what: str) -> Descriptor:
         raise SourceError(f"{what}: {name} has no digest that can be verified", hint="make the image again")
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 1 << 63:
         raise SourceError(f"{what}: {name} has no valid size", hint="make the image again")
-    annotations = value.get("annotations")
+    annotations, urls = value.get("annotations"), value.get("urls")
     texts = annotations.items() if isinstance(annotations, dict) else ()
     return Descriptor(
         media_type,
@@ -170,6 +172,7 @@ def _descriptor(value: object, name: str, what: str) -> Descriptor:
         size,
         parse_platform_object(value.get("platform")),
         {key: text for key, text in texts if isinstance(text, str)},
+        tuple(url for url in urls if isinstance(url, str)) if isinstance(urls, list) else (),
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from types import TracebackType
 from typing import NamedTuple
 
+from envgit.images.history import LayerHistory
 from envgit.images.verified import VerifiedStream
 from envgit.model import EnvironmentConfig
 
@@ -20,6 +22,8 @@ class ImageLayer(NamedTuple):
     diff_id: str
     """Of the uncompressed archive."""
     open: Callable[[], VerifiedStream]
+    elsewhere: str = ""
+    """The address that a layer names which may not be distributed; "" for others."""
 
 
 class Image:
@@ -34,7 +38,9 @@ class Image:
         config_bytes: bytes,
         config: EnvironmentConfig,
         layers: tuple[ImageLayer, ...],
+        history: tuple[LayerHistory, ...],
         close: Callable[[], None],
+        forget: Callable[[], None],
     ) -> None:
         self.name = name
         """The full reference, such as docker://docker.io/library/debian:12."""
@@ -48,7 +54,15 @@ class Image:
         self.config = config
         """Its `config` object, for config.json."""
         self.layers = layers
+        self.history = history
+        """Of each layer; of an image without layers one for the whole."""
+        self.chain_ids = chain_ids([layer.diff_id for layer in layers])
         self._close = close
+        self._forget = forget
+
+    def forget_downloads(self) -> None:
+        """Remove what was kept of downloads so that an interrupted one could go on: they are of no use any more."""
+        self._forget()
 
     def close(self) -> None:
         self._close()
@@ -60,3 +74,11 @@ class Image:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._close()
+
+
+def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:
+    """Return what names each layer together with all below it (OCI image specification, config.md, "Layer ChainID")."""
+    found: list[str] = []
+    for diff_id in diff_ids:
+        found.append("sha256:" + sha256(f"{found[-1]} {diff_id}".encode()).hexdigest() if found else diff_id)
+    return tuple(found)

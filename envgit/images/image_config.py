@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from envgit.environment_config import parse_config
 from envgit.errors import CorruptObject, SourceError
 from envgit.images.documents import parse_json
+from envgit.images.history import LayerHistory, parse_history
 from envgit.layers.sources.image_source import is_digest
 from envgit.model import EnvironmentConfig
 from envgit.platforms import Platform, parse_platform_object
@@ -26,6 +27,7 @@ class ImageConfig(NamedTuple):
     platform: Platform | None
     diff_ids: tuple[str, ...]
     config: EnvironmentConfig
+    history: tuple[LayerHistory, ...]
 
 
 def parse_image_config(data: bytes, what: str) -> ImageConfig:
@@ -43,7 +45,8 @@ def parse_image_config(data: bytes, what: str) -> ImageConfig:
     if config is not None and not isinstance(config, dict):
         raise SourceError(f"{what}: config is not an object", hint=_AGAIN)
     platform = parse_platform_object(fields)
-    return ImageConfig(platform, tuple(diff_ids), environment_config(config or {}, what))
+    history = parse_history(fields, len(diff_ids))
+    return ImageConfig(platform, tuple(diff_ids), environment_config(config or {}, what), history)
 
 
 def environment_config(config: Mapping[str, object], what: str) -> EnvironmentConfig:

@@ -56,6 +56,9 @@ class Layout:
     def close(self) -> None:
         self._files.close()
 
+    def forget_downloads(self) -> None:
+        pass
+
     def _choose(self, platform: Platform) -> Descriptor:
         manifests = self._read_index().manifests
         source = self._source

@@ -31,18 +31,26 @@ class _Request(NamedTuple):
     platform: Platform
     insisting: bool
     """The user named the platform: another one is an error."""
+    downloads: str = ""
 
 
 def open_image(
-    source: ImageSource | str, *, environ: Mapping[str, str], monitor: Monitor, platform: str = "", folder: str = ""
+    source: ImageSource | str,
+    *,
+    environ: Mapping[str, str],
+    monitor: Monitor,
+    platform: str = "",
+    folder: str = "",
+    downloads: str = "",
 ) -> Image:
     """Read the manifest and the configuration of `source` for `platform` ("": this machine's).
 
-    Relative paths are below `folder` ("": the working directory). `environ`: HOME, proxies and the like, as docker and podman
-    read them. Raises UsageError for a malformed reference, SourceError when there is no such image (or platform), when it
-    cannot be fetched or is not what its digests say; HostileInput for what would exhaust.
+    Relative paths are below `folder` ("": the working directory). `downloads`: a folder for what was fetched of layers, so that
+    another command goes on where this one was interrupted ("": nothing is kept). `environ`: HOME, proxies and the like, as docker
+    and podman read them. Raises UsageError for a malformed reference, SourceError when there is no such image (or platform), when
+    it cannot be fetched or is not what its digests say; HostileInput for what would exhaust.
     """
-    request = _request(source, environ, monitor, platform, folder)
+    request = _request(source, environ, monitor, platform, folder)._replace(downloads=downloads)
     if request.source.transport == "docker-archive":
         return _open_saved(request)
     store, found = _find(request)
@@ -118,7 +126,7 @@ def _find(request: _Request) -> tuple[ImageStore, Found]:
     if request.source.transport == "docker":
         from envgit.images.remote import RemoteImages
 
-        remote = RemoteImages(request.source, request.environ, request.monitor)
+        remote = RemoteImages(request.source, request.environ, request.monitor, request.downloads)
         try:
             return remote, remote.find()
         except BaseException:
@@ -152,7 +160,8 @@ def _open_found(request: _Request, store: ImageStore, found: Found) -> Image:
     config_bytes = read_document(store.open_blob(document.config, what), what)
     config = parse_image_config(config_bytes, what)
     layers = _layers(store, document, config, name)
-    return _image(request, found.digest, digest, config_bytes, config, layers, store.close)
+    forget = store.forget_downloads
+    return _image(request, found.digest, digest, config_bytes, config, layers, store.close, forget)
 
 
 def _choose(index: Index, wanted: Platform, name: str) -> Descriptor:
@@ -165,7 +174,8 @@ def _layers(store: ImageStore, manifest: Manifest, config: ImageConfig, name: st
     layers = []
     for number, (layer, diff_id) in enumerate(zip(manifest.layers, config.diff_ids, strict=True), 1):
         what = f"layer {number} of {name}"
-        layers.append(ImageLayer(layer.digest, layer.size, diff_id, partial(store.open_blob, layer, what)))
+        opening = partial(store.open_blob, layer, what)
+        layers.append(ImageLayer(layer.digest, layer.size, diff_id, opening, "".join(layer.urls[:1])))
     return tuple(layers)
 
 
@@ -200,6 +210,7 @@ def _image(
     config: ImageConfig,
     layers: tuple[ImageLayer, ...],
     close: Callable[[], None],
+    forget: Callable[[], None] = lambda: None,
 ) -> Image:
     name = str(request.source)
     found = config.platform
@@ -208,4 +219,5 @@ def _image(
             raise SourceError(f"{name} is for {found}, not for {request.platform}", hint=f"use --platform {found}")
         request.monitor.warn(f"{name} is for {found}: its programs run here only through an emulator (binfmt_misc)")
     platform = str(found or request.platform)
-    return Image(name, digest, manifest_digest, platform, config_bytes, config.config, layers, close)
+    history = config.history
+    return Image(name, digest, manifest_digest, platform, config_bytes, config.config, layers, history, close, forget)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, TypeVar
@@ -16,17 +17,23 @@ from envgit.monitor import Monitor
 from envgit.registry.client import RegistryClient
 from envgit.registry.credentials import Credentials, find_credentials
 from envgit.registry.endpoints import find_endpoints
+from envgit.registry.kept_blob import KeptBlob, remove_kept
 from envgit.registry.transport import Transport
 
 _Answer = TypeVar("_Answer")
+_KEPT_FROM_BYTES: Final = 1024 * 1024
+"""Less than this is fetched again sooner than a file is kept of it."""
 _ACCEPT: Final = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 
 
 class RemoteImages:
     """One repository of one registry. The first endpoint (mirror) that has the image serves all of it."""
 
-    def __init__(self, source: ImageSource, environ: Mapping[str, str], monitor: Monitor) -> None:
+    def __init__(self, source: ImageSource, environ: Mapping[str, str], monitor: Monitor, downloads: str = "") -> None:
+        """`downloads`: a folder in which an interrupted download is kept for the next command; "" keeps none."""
         self._source = source
+        self._downloads = downloads
+        self._kept: list[str] = []
         self._monitor = monitor
         host, _, path = source.path.partition("/")
         self._transport = Transport(environ, f"envgit/{__version__}")
@@ -36,7 +43,8 @@ class RemoteImages:
         for endpoint in endpoints:
             # A mirror is somebody else: it gets its own credentials or none.
             name = (host, path) if endpoint is endpoints[-1] else (endpoint.host, endpoint.path)
-            self._clients.append(RegistryClient(endpoint, partial(self._credentials, *name), self._transport))
+            find = partial(self._credentials, *name)
+            self._clients.append(RegistryClient(endpoint, find, self._transport, note=monitor.note))
         self._client = self._clients[-1]
 
     def find(self) -> Found:
@@ -70,8 +78,17 @@ class RemoteImages:
         return document.data
 
     def open_blob(self, descriptor: Descriptor, what: str) -> VerifiedStream:
-        stream = self._client.open_blob(descriptor.digest, descriptor.size)
-        return VerifiedStream(stream, what, descriptor.digest, descriptor.size)
+        client, digest, size = self._client, descriptor.digest, descriptor.size
+        if not self._downloads or size < _KEPT_FROM_BYTES:
+            return VerifiedStream(client.open_blob(digest, size), what, digest, size)
+        path = os.path.join(self._downloads, "blob-" + digest.replace(":", "-"))
+        self._kept.append(path)
+        kept = KeptBlob(path, size, lambda start: client.open_blob(digest, size, start))
+        return VerifiedStream(kept, what, digest, size, kept.forget)
+
+    def forget_downloads(self) -> None:
+        while self._kept:
+            remove_kept(self._kept.pop())
 
     def close(self) -> None:
         self._transport.close()

@@ -27,3 +27,6 @@ class ImageStore(Protocol):
         """Open a configuration or a layer."""
 
     def close(self) -> None: ...
+
+    def forget_downloads(self) -> None:
+        """Remove what was kept of downloads."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from envgit.errors import HostileInput, SourceError
@@ -24,8 +25,12 @@ class VerifiedStream:
     `digest` "": only the size is checked; `size` -1: any.
     """
 
-    def __init__(self, stream: RawStream, what: str, digest: str, size: int) -> None:
+    def __init__(
+        self, stream: RawStream, what: str, digest: str, size: int, forget: Callable[[], None] = lambda: None
+    ) -> None:
+        """`forget` is called when the bytes turn out to be wrong: whoever keeps them need not."""
         self._stream = stream
+        self._forget = forget
         self._what = what
         self._digest = digest
         self._size = size
@@ -37,6 +42,7 @@ class VerifiedStream:
         data = b"" if self._finished else self._stream.read(size)
         self._count += len(data)
         if 0 <= self._size < self._count:
+            self._forget()
             raise SourceError(
                 f"{self._what} has more than the {self._size} bytes it should have", hint="fetch or make it again"
             )
@@ -64,6 +70,7 @@ class VerifiedStream:
             )
         if self._hash is not None and self._hash.hexdigest() != self._digest.partition(":")[2]:
             algorithm = self._digest.partition(":")[0]
+            self._forget()
             raise SourceError(
                 f"{self._what} is damaged: its digest is {algorithm}:{self._hash.hexdigest()}",
                 hint="fetch or make it again",

@@ -45,11 +45,13 @@ class _File(NamedTuple):
 class _Node:
     """A directory under construction."""
 
-    __slots__ = ("children", "explicit", "own")
+    __slots__ = ("children", "explicit", "own", "written")
 
     def __init__(self, own: Entry, explicit: bool) -> None:
         self.own = own
         self.explicit = explicit
+        self.written: DirectoryRef | None = None
+        """Where it is stored as it is now; used where a tree is written more than once."""
         self.children: dict[bytes, Entry | _Node | _File] = {}
 
 

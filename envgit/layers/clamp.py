@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from envgit.layers.descent import Descent
-from envgit.model import Child, DirectoryRef, Entry, Links, StoredFile, TreeWriter
+from envgit.model import Child, Directory, DirectoryRef, Entry, Links, StoredFile, TreeReader, TreeWriter
 
 _NS = 1_000_000_000
 
@@ -67,3 +67,39 @@ class ClampingWriter:
 
     def _clamp(self, entry: Entry) -> Entry:
         return entry._replace(mtime_ns=self._latest) if entry.mtime_ns > self._latest else entry
+
+
+def clamp_tree(root: DirectoryRef, epoch: int, reader: TreeReader, writer: TreeWriter) -> DirectoryRef:
+    """Return a stored tree with no time later than `epoch` (seconds); files stay where they are stored."""
+    clamping = ClampingWriter(writer, epoch)
+    top = _Clamped(reader.read_directory(root))
+    stack = [top]
+    while True:
+        here = stack[-1]
+        if here.pending:
+            stack.append(_Clamped(reader.read_directory(here.pending[-1][1])))
+            continue
+        stack.pop()
+        links = () if stack else reader.read_links(root)
+        ref = clamping.put_directory(here.directory.own, here.children(), links)
+        if not stack:
+            return ref
+        stack[-1].written[stack[-1].pending.pop()[0]] = ref
+
+
+class _Clamped:
+    """A directory whose sub-directories are written before it."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+        self.written: dict[bytes, DirectoryRef] = {}
+        self.pending = [
+            (name, child.content)
+            for name, child in directory.children.items()
+            if isinstance(child.content, DirectoryRef)
+        ]
+
+    def children(self) -> Iterator[Child]:
+        for name, child in self.directory.children.items():
+            ref = self.written.get(name)
+            yield child if ref is None else Child(child.entry._replace(sha256=ref.sha256), ref)

@@ -1,4 +1,7 @@
-"""Programs that keep credentials: docker-credential-NAME, spoken to as docker does (`get`, a name on standard input, JSON back)."""
+"""Programs that keep credentials: docker-credential-NAME, spoken to as docker does.
+
+`get` reads a name and answers with JSON; `store` reads JSON; `erase` reads a name.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from envgit.errors import UsageError
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _MOST_BYTES: Final = 1024 * 1024
 _SECONDS: Final = 60.0
+_MOST_SENT_BYTES: Final = 32 * 1024
+"""Less than a pipe holds: nobody has to read while it is written."""
 _NOT_FOUND: Final = "credentials not found"
 
 
@@ -25,20 +30,9 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str], file: str) ->
 
     Raises UsageError when it is missing, fails, takes longer than a minute or answers something else.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{ascii(name)} in {file} is no name of a credential helper", hint=f"correct {file}")
-    words = [f"docker-credential-{name}", "get"]
-    program = shutil.which(words[0], path=environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"))
-    if program is None:
-        raise UsageError(f"{words[0]}, which {file} names, is not installed", hint=f"install it, or correct {file}")
-    status, output = _run(program, words, server.encode() + b"\n", environ)
-    text = output.decode("utf-8", "replace").strip()
-    if status != 0:
-        if _NOT_FOUND in text:
-            return None
-        raise UsageError(
-            f"{words[0]} failed: {text[:200] or f'status {status}'}", hint=f"try: echo {server} | {words[0]} get"
-        )
+    text = _call(name, "get", server.encode() + b"\n", environ, file, f"echo {server} | docker-credential-{name} get")
+    if text is None:
+        return None
     try:
         answer = json.loads(text)
         user, secret = answer["Username"], answer["Secret"]
@@ -46,9 +40,43 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str], file: str) ->
         user = secret = None
     if not isinstance(user, str) or not isinstance(secret, str):
         raise UsageError(
-            f"{words[0]} did not answer with a user and a secret", hint=f"try: echo {server} | {words[0]} get"
+            f"docker-credential-{name} did not answer with a user and a secret",
+            hint=f"try: echo {server} | docker-credential-{name} get",
         )
     return (user, secret) if user or secret else None
+
+
+def tell_helper(name: str, server: str, user: str, secret: str, environ: Mapping[str, str], file: str) -> None:
+    """Have the helper keep credentials. Raises as ask_helper does; also when there are more than 32 KiB of them."""
+    data = json.dumps({"ServerURL": server, "Username": user, "Secret": secret}).encode()
+    if len(data) > _MOST_SENT_BYTES:
+        raise UsageError("the password is longer than a credential helper takes", hint="use a shorter one")
+    _call(name, "store", data, environ, file, f"docker-credential-{name} list")
+
+
+def clear_helper(name: str, server: str, environ: Mapping[str, str], file: str) -> bool:
+    """Have the helper forget what it keeps for `server`; False when it had nothing. Raises as ask_helper does."""
+    if ask_helper(name, server, environ, file) is None:
+        return False
+    _call(name, "erase", server.encode() + b"\n", environ, file, f"echo {server} | docker-credential-{name} erase")
+    return True
+
+
+def _call(name: str, verb: str, stdin: bytes, environ: Mapping[str, str], file: str, by_hand: str) -> str | None:
+    """Return what the helper says; None when that is that it has nothing for the server."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"{ascii(name)} in {file} is no name of a credential helper", hint=f"correct {file}")
+    words = [f"docker-credential-{name}", verb]
+    program = shutil.which(words[0], path=environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"))
+    if program is None:
+        raise UsageError(f"{words[0]}, which {file} names, is not installed", hint=f"install it, or correct {file}")
+    status, output = _run(program, words, stdin, environ)
+    text = output.decode("utf-8", "replace").strip()
+    if status == 0:
+        return text
+    if _NOT_FOUND in text:
+        return None
+    raise UsageError(f"{words[0]} failed: {text[:200] or f'status {status}'}", hint=f"try: {by_hand}")
 
 
 def _run(program: str, words: list[str], stdin: bytes, environ: Mapping[str, str]) -> tuple[int, bytes]:
@@ -61,7 +89,7 @@ def _run(program: str, words: list[str], stdin: bytes, environ: Mapping[str, str
         (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
     ]
     try:
-        os.write(feed, stdin)  # a name: always less than a pipe holds
+        os.write(feed, stdin)  # always less than a pipe holds
         pid = os.posix_spawn(
             program,
             words,

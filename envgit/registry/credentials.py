@@ -41,14 +41,15 @@ def find_credentials(host: str, path: str, environ: Mapping[str, str]) -> Creden
     The first file that has an entry wins, and in it the entry of the longest part of the name. Raises UsageError for a file
     that cannot be understood and a helper that fails.
     """
-    for file in _files(environ):
-        fields = _read(file)
+    for file in auth_files(environ):
+        fields = read_auth_file(file)
         if fields is not None and (found := _in_file(file, fields, host, path, environ)) is not None:
             return found
     return None
 
 
-def _files(environ: Mapping[str, str]) -> Iterator[str]:
+def auth_files(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield the files that have credentials, if they exist, in the order in which they count."""
     if named := environ.get("REGISTRY_AUTH_FILE"):
         yield named
         return
@@ -63,7 +64,8 @@ def _files(environ: Mapping[str, str]) -> Iterator[str]:
         yield f"{config}/config.json"
 
 
-def _read(file: str) -> dict[str, object] | None:
+def read_auth_file(file: str) -> dict[str, object] | None:
+    """Return what a file holds, None when there is none that can be read. Raises UsageError."""
     try:
         with open(file, "rb") as stream:
             data = stream.read(_MOST_BYTES)
@@ -83,16 +85,16 @@ def _read(file: str) -> dict[str, object] | None:
 def _in_file(
     file: str, fields: Mapping[str, object], host: str, path: str, environ: Mapping[str, str]
 ) -> Credentials | None:
-    keys = list(_keys(host, path))
-    helpers = _table(fields, "credHelpers")
+    keys = list(entry_names(host, path))
+    helpers = table_of(fields, "credHelpers")
     for key in keys:
         helper = helpers.get(key)
         if isinstance(helper, str) and helper:
             return _from_helper(helper, key, file, environ)
-    auths = _table(fields, "auths")
-    plain = {_bare(name): value for name, value in reversed(list(auths.items()))}
+    auths = table_of(fields, "auths")
+    plain = {bare_name(name): value for name, value in reversed(list(auths.items()))}
     for key in keys:
-        entry = auths.get(key, plain.get(_bare(key)))
+        entry = auths.get(key, plain.get(bare_name(key)))
         if isinstance(entry, dict) and (found := _from_entry(entry, key, file)) is not None:
             return found
     store = fields.get("credsStore")
@@ -104,15 +106,15 @@ def _in_file(
     return None
 
 
-def _keys(host: str, path: str) -> Iterator[str]:
-    """Yield the names an entry can have, the most specific first."""
-    parts = path.split("/")
+def entry_names(host: str, path: str) -> Iterator[str]:
+    """Yield the names an entry can have, the most specific first; with "" for `path` those of the host itself."""
+    parts = path.split("/") if path else []
     for count in range(len(parts), 0, -1):
         yield f"{host}/{'/'.join(parts[:count])}"
     yield from _DOCKER_HUB if host == "docker.io" else (host,)
 
 
-def _bare(name: str) -> str:
+def bare_name(name: str) -> str:
     """Return a key as docker normalises it: without scheme and API path."""
     for scheme in ("https://", "http://"):
         if name.startswith(scheme):
@@ -132,7 +134,7 @@ def _from_entry(entry: Mapping[str, object], key: str, file: str) -> Credentials
         except (binascii.Error, ValueError):
             colon = ""
         if not colon:
-            raise UsageError(f"the entry {key} of {file} is malformed", hint=f"log in again: podman login {key}")
+            raise UsageError(f"the entry {key} of {file} is malformed", hint=f"log in again: envgit login {key}")
         return Credentials(user, password.strip("\0"), "", origin)
     user_, password_ = entry.get("username"), entry.get("password")
     if isinstance(user_, str) and isinstance(password_, str) and user_:
@@ -151,6 +153,7 @@ def _from_helper(helper: str, key: str, file: str, environ: Mapping[str, str]) -
     return Credentials(user, secret, "", origin)
 
 
-def _table(fields: Mapping[str, object], name: str) -> Mapping[str, object]:
+def table_of(fields: Mapping[str, object], name: str) -> Mapping[str, object]:
+    """Return the object called `name`; an empty one for whatever else is there."""
     value = fields.get(name)
     return value if isinstance(value, dict) else {}

@@ -19,6 +19,12 @@ _MOST_BYTES: Final = 1024 * 1024
 _CLIENT: Final = "envgit"
 
 
+class CredentialsRefused(SourceError):
+    """A registry, or its token service, does not know the user, or not with this password."""
+
+    code = "credentials-refused"
+
+
 def authorize(
     challenges: Sequence[Challenge],
     registry_url: str,
@@ -58,13 +64,15 @@ def _bearer(
             f"{registry.host} wants credentials to go to {origin.host} without encryption",
             hint="ask who runs the registry",
         )
-    query = [("scope", challenge.parameters.get("scope") or scope)]
+    query = [("scope", one) for one in (challenge.parameters.get("scope") or scope).split()]
     if service := challenge.parameters.get("service"):
         query.insert(0, ("service", service))
     trusting = insecure and origin.host == registry.host
     if credentials is not None and credentials.identity_token:
+        # OAuth2 knows one parameter of scopes with spaces between, the older GET several parameters.
         fields = [
-            *query,
+            *((key, value) for key, value in query if key != "scope"),
+            ("scope", " ".join(value for key, value in query if key == "scope")),
             ("grant_type", "refresh_token"),
             ("refresh_token", credentials.identity_token),
             ("client_id", _CLIENT),
@@ -82,13 +90,11 @@ def _token(answer: Answer, host: str, credentials: Credentials | None) -> str:
     body = answer.read_small(_MOST_BYTES)
     if answer.status in (400, 401, 403):
         if credentials is not None:
-            raise SourceError(
+            raise CredentialsRefused(
                 f"{host} does not accept the credentials from {credentials.origin}",
-                hint="log in again: docker login, podman login",
+                hint="log in again: envgit login REGISTRY",
             )
-        raise SourceError(
-            f"{host} gives no token without credentials", hint="log in first: docker login, or podman login"
-        )
+        raise SourceError(f"{host} gives no token without credentials", hint="log in first: envgit login REGISTRY")
     if answer.status != 200:
         raise SourceError(f"{host} gives no token: status {answer.status}", hint="try again later")
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http.client import RemoteDisconnected
 from typing import Final, NamedTuple
 
@@ -20,6 +20,8 @@ from envgit.errors import SourceError, UsageError
 _TIMEOUT: Final = urllib3.Timeout(connect=20, read=60)
 _SCHEMES: Final = ("http", "https")
 _LABEL_MAX: Final = 63
+_KEPT_CONNECTIONS: Final = 4
+"""A push sends several blobs at once."""
 
 
 class ConnectionLost(SourceError):
@@ -94,7 +96,7 @@ class Transport:
         method: str,
         url: str,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         *,
         insecure: bool = False,
     ) -> Answer:
@@ -136,7 +138,7 @@ class Transport:
                 hidden = urllib3.make_headers(proxy_basic_auth=user) if user else {}
                 self._pools[key] = urllib3.ProxyManager(proxy, proxy_headers=hidden, ssl_context=context)
             else:
-                self._pools[key] = urllib3.PoolManager(ssl_context=context)
+                self._pools[key] = urllib3.PoolManager(ssl_context=context, maxsize=_KEPT_CONNECTIONS)
         return self._pools[key]
 
 

@@ -128,6 +128,8 @@ class FakeRegistry:
         if self.token and asked.authorization != f"Bearer {self.token}":
             realm = f'Bearer realm="{self.scheme}://{self.host}/token",service="fake",scope="repository:me/app:pull"'
             return Reply(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"log in"}]}', {"WWW-Authenticate": realm})
+        if asked.path == "/v2/":
+            return Reply(200)
         *_, kind, reference = asked.path.split("/")
         digest = self.tags.get(reference, reference)
         data = self.builder.blobs.get(digest)

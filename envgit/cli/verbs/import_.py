@@ -17,6 +17,7 @@ from ..session import Session
 @click.option(
     "--platform", metavar="OS/ARCH", default="", help="Of an image that has several; this machine's by default."
 )
+@click.option("--squash", is_flag=True, help="Make one commit of an image, not one of each layer.")
 @click.option("-m", "--message", metavar="TEXT", help="Message of the commit.")
 @dry_run_option
 @quiet_option
@@ -26,6 +27,7 @@ def import_command(
     source: str | None,
     from_source: str | None,
     platform: str,
+    squash: bool,
     message: str | None,
     dry_run: bool,
     quiet: bool,
@@ -35,9 +37,10 @@ def import_command(
     SOURCE is `host`, `dir:PATH`, `tar:FILE` or `tar:-` (standard input). Archives may be plain, gzip, zstd or xz; they
     are read as a stream and never unpacked to disk first.
 
-    SOURCE may be an image: `docker://NAME[:TAG][@DIGEST]` from a registry, with the credentials of docker login or podman
-    login; `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME:TAG]`. The image's configuration (variables,
-    command, user, ports) becomes the environment's.
+    SOURCE may be an image: `docker://NAME[:TAG][@DIGEST]` from a registry, with the credentials of envgit login, docker login or
+    podman login; `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME:TAG]`. The image's configuration (variables,
+    command, user, ports) becomes the environment's. Each of its layers becomes a commit with the instruction that made it, the same
+    one for everybody; layers that are here already are not fetched. One more commit joins them with what the branch has.
 
     Exit status 3: imported, but something was left out or could not be kept; standard error says what.
     """
@@ -56,10 +59,11 @@ def import_command(
         dry_run=dry_run,
         stdin=session.stdin if source == "tar:-" else None,
         platform=platform,
+        squash=squash,
     )
     if quiet:
         say_left_out(session, result)
     else:
         say_import(session, result)
-        session.hint_undo(None if result.dry_run else result.operation)
+        session.hint_undo(result.operation or None)
     return session.status_of_warnings()

@@ -19,6 +19,7 @@ from ..session import Session
 @click.option(
     "--platform", metavar="OS/ARCH", default="", help="Of an image that has several; this machine's by default."
 )
+@click.option("--squash", is_flag=True, help="Make one commit of an image, not one of each layer.")
 @click.option("-b", "--initial-branch", "branch", metavar="NAME", default="main", help="Name of the first branch.")
 @click.option("-m", "--message", metavar="TEXT", help="Message of the first commit (with --from).")
 @quiet_option
@@ -28,6 +29,7 @@ def init_command(
     directory: str,
     source: str | None,
     platform: str,
+    squash: bool,
     branch: str,
     message: str | None,
     quiet: bool,
@@ -47,6 +49,8 @@ def init_command(
         raise UsageError("-m says what an import brings, but there is no --from", hint="add --from SOURCE")
     if platform and source is None:
         raise UsageError("--platform chooses among an image's, but there is no --from", hint="add --from docker://NAME")
+    if squash and source is None:
+        raise UsageError("--squash is about an image, but there is no --from", hint="add --from docker://NAME")
     parsed = None
     if source is not None:
         from envgit.layers.sources import parse_source
@@ -61,6 +65,7 @@ def init_command(
         message=message,
         stdin=session.stdin if source == "tar:-" else None,
         platform=platform,
+        squash=squash,
     )
     if not quiet:
         state = "Reinitialized existing" if result.reinitialised else "Initialized empty"

@@ -17,7 +17,7 @@ from envgit.layers.sources.tar import TarImport, drain, member_path
 from envgit.layers.sources.tar_header import display
 from envgit.layers.sources.tar_limits import TarLimits
 from envgit.layers.sources.tar_members import TarMember, iter_members
-from envgit.model import TreeWriter
+from envgit.model import DirectoryRef, TreeReader, TreeWriter
 from envgit.monitor import Monitor
 
 WHITEOUT: Final = b".wh."
@@ -81,15 +81,23 @@ class LayerImport(TarImport):
         else:
             self._put(path, member)
 
+    def start_from(self, root: DirectoryRef, reader: TreeReader) -> None:
+        """Begin with the stored tree of the layers below those that will be applied."""
+        self._layers.load(root, reader)
+
+    def write(self) -> DirectoryRef:
+        """Store the directories that changed since the last time; return the tree of the layers so far."""
+        return self._layers.write()
+
     def finish(self) -> Imported:
-        """Store the directories and return the result."""
-        size = self._layers.content_bytes()
+        """Store what is not stored yet and return the result."""
         assembled = self._layers.finish()
+        totals = self._layers.totals()
         return Imported(
             root=assembled.root,
             links=assembled.links,
-            files=assembled.files,
-            directories=self._writer.directories,
-            bytes=size,
+            files=totals.files,
+            directories=totals.directories,
+            bytes=totals.bytes,
             left_out=tuple(sorted(self._left_out)),
         )
