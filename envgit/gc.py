@@ -17,6 +17,8 @@ from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.sandbox.registry import recorded_ids
 from envgit.sandbox.removing import forget_leftovers
 from envgit.sandbox.state import iter_states, lock_starts
+from envgit.sharing.keeping import release_packs
+from envgit.sharing.trimming import Trimmed, trim_shared
 from envgit.snapshot import read_snapshot
 from envgit.stack import prepare_cache, run_where_ids_are_plain, stack_key
 from envgit.store.consolidate import consolidate
@@ -40,6 +42,8 @@ class GcReport(NamedTuple):
     sandboxes_removed: tuple[str, ...]
     kept_removed: tuple[str, ...]
     operations_removed: int
+    shared_removed: tuple[str, ...]
+    """Packs that were shared with other repositories of the user, and are in none any more (docs/sharing.md)."""
     bytes_freed: int
     dry_run: bool
 
@@ -93,6 +97,7 @@ def collect_garbage(
                 drop_operation(repo.git_dir, number)
             run_where_ids_are_plain(repo, lambda: _remove(repo, doomed))
             repo.monitor.start("packing objects")
+            release_packs(repo.objects, None)
             while consolidate(repo.path("objects")) is not None:
                 continue
             if aggressive or prune_now or doomed.kept:
@@ -100,6 +105,7 @@ def collect_garbage(
             repo.monitor.finish()
             repo.objects.refresh()
             prune_build_cache(repo, min(cutoff, now - _DAY_SECONDS))  # a build may be about to read what it has fetched
+    trimmed = _trim_shared(repo, cutoff, dry_run)
     after = before if dry_run else _disk_bytes(repo.git_dir)
     return GcReport(
         packs_before=packs_before,
@@ -109,9 +115,18 @@ def collect_garbage(
         sandboxes_removed=doomed.sandboxes,
         kept_removed=doomed.kept,
         operations_removed=len(doomed.operations),
-        bytes_freed=max(0, before - after),
+        shared_removed=trimmed.packs,
+        bytes_freed=max(0, before - after) + trimmed.bytes,
         dry_run=dry_run,
     )
+
+
+def _trim_shared(repo: Repository, cutoff: float, dry_run: bool) -> Trimmed:
+    try:
+        return trim_shared(repo.git_dir, repo.environ, int(cutoff * 1_000_000_000), dry_run=dry_run)
+    except StorageError as error:
+        repo.monitor.warn(f"shared packs were not looked at: {error.message}")
+        return Trimmed((), 0)
 
 
 def _repack(repo: Repository, aggressive: bool, prune_before: str) -> None:
@@ -122,6 +137,7 @@ def _repack(repo: Repository, aggressive: bool, prune_before: str) -> None:
     if git is None:
         repo.monitor.warn("git is not installed: unreachable objects stay; install git to drop them")
         return
+    release_packs(repo.objects, _tips(repo))
     base = [git, "--git-dir", repo.git_dir]
     environ = {name: value for name, value in repo.environ.items() if not name.startswith("GIT_")}
     # git prune spares what a reflog names.
@@ -173,9 +189,16 @@ def _plan(repo: Repository, cutoff: float, layer_cutoff: float) -> _Doomed:
 
 def _reachable(repo: Repository) -> set[bytes]:
     """Return what refs and HEAD hold, and every commit that they reach."""
-    held = {oid for _, oid in repo.refs.iter_refs()} | {oid for oid in (repo.read_head().oid,) if oid is not None}
-    starts = {oid for oid in (peel(repo, oid) for oid in held) if repo.objects.read(oid)[0] == "commit"}
-    return held | set(iter_commits(repo.objects, starts))
+    return _held(repo) | set(iter_commits(repo.objects, _tips(repo)))
+
+
+def _held(repo: Repository) -> set[bytes]:
+    return {oid for _, oid in repo.refs.iter_refs()} | {oid for oid in (repo.read_head().oid,) if oid is not None}
+
+
+def _tips(repo: Repository) -> set[bytes]:
+    """Return the commits that refs and HEAD hold, through tags too."""
+    return {oid for oid in (peel(repo, oid) for oid in _held(repo)) if repo.objects.read(oid)[0] == "commit"}
 
 
 def _layers_of(repo: Repository, bases: list[bytes]) -> set[str]:
@@ -219,17 +242,24 @@ def _list(folder: str) -> list[str]:
 
 
 def _disk_bytes(folder: str) -> int:
-    """Return the bytes allocated below a folder, as far as this user can see."""
+    """Return the bytes that are allocated below a folder and nowhere else, as far as this user can see."""
     total = 0
     todo: list[str] = [folder]
+    linked: dict[tuple[int, int], int] = {}
     while todo:
         try:
             with os.scandir(todo.pop()) as found:
                 for item in found:
                     if item.is_dir(follow_symlinks=False):
                         todo.append(item.path)
-                    else:
-                        total += item.stat(follow_symlinks=False).st_blocks * 512
+                        continue
+                    status = item.stat(follow_symlinks=False)
+                    if status.st_nlink > 1:  # counted with its last name: until then others may have it
+                        inode = status.st_dev, status.st_ino
+                        linked[inode] = linked.get(inode, 0) + 1
+                        if linked[inode] < status.st_nlink:
+                            continue
+                    total += status.st_blocks * 512
         except OSError:
             continue
     return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from envgit import errors
@@ -114,6 +114,12 @@ def _materialise(repo: Repository, oid: bytes) -> None:
         return None if found is None else KnownTree(stack_key(found), found.root)
 
     nearest = known(_ANCESTORS_TRIED, MAX_STACK + 1)
+    whole = nearest is None and cache.find_stack(stack_key(snapshot)) is None
+    if whole:
+        from envgit.sharing.borrowing import borrow_layers
+
+        trees = (KnownTree(stack_key(each), each.root) for each in _iter_line(repo, snapshot))
+        nearest = borrow_layers(repo.git_dir, repo.environ, cache, trees, repo.reader, repo.monitor)
     layers = ensure_stack(
         cache,
         KnownTree(stack_key(snapshot), snapshot.root),
@@ -123,6 +129,21 @@ def _materialise(repo: Repository, oid: bytes) -> None:
         monitor=repo.monitor,
     )
     record_plan(repo, snapshot, layers)
+    if whole:
+        from envgit.sharing.borrowing import note_lender
+
+        note_lender(repo.git_dir, repo.environ, cache)
+
+
+def _iter_line(repo: Repository, snapshot: Snapshot) -> Iterator[Snapshot]:
+    """Yield a snapshot and its first-parent ancestors, as far as they are environments that can be read."""
+    from envgit.snapshot import read_snapshot
+
+    yield snapshot
+    with suppress(EnvgitError):
+        while snapshot.commit.parents:
+            snapshot = read_snapshot(repo.objects, snapshot.commit.parents[0])
+            yield snapshot
 
 
 def _find_ancestor(repo: Repository, snapshot: Snapshot, limit: int, depth: int) -> Snapshot | None:
@@ -152,11 +173,12 @@ def record_plan(repo: Repository, snapshot: Snapshot, layers: tuple[str, ...]) -
     """Write the plan file of a commit whose stack is `layers`, top first."""
     from envgit.environment_config import declared_keys, declared_label, declared_text, parse_config
     from envgit.snapshot import read_config_bytes
+    from envgit.store.shallow import visible_parents
 
     config = parse_config(read_config_bytes(repo.objects, snapshot))
     plan = Plan(
         tree=stack_key(snapshot),
-        parents=tuple(parent.hex() for parent in snapshot.commit.parents),
+        parents=tuple(parent.hex() for parent in visible_parents(repo.objects, snapshot.oid, snapshot.commit.parents)),
         layers=layers,
         env=tuple((name, value) for name, value in config.env if name),  # execve takes no variable without a name
         cmd=config.cmd,

@@ -46,7 +46,9 @@ KEPT_PREFIXES = ("PYTEST_", "ENVGIT_TESTS_", "HYPOTHESIS_", "COV_")
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Replace the process's environment for the whole session; session fixtures are sealed as well."""
     home = tmp_path_factory.mktemp("home")
-    (home / "gitconfig").write_text("[init]\n\tdefaultBranch = main\n[core]\n\thooksPath = /dev/null\n")
+    (home / "gitconfig").write_text(
+        "[init]\n\tdefaultBranch = main\n[core]\n\thooksPath = /dev/null\n[envgit]\n\tcache = off\n"
+    )
     kept = {key: text for key, text in os.environ.items() if key in KEPT or key.startswith(KEPT_PREFIXES)}
     before = dict(os.environ)
     mask = os.umask(0o022)

@@ -129,6 +129,17 @@ class LayerCache:
         names = tuple(text.decode("ascii").split("\n")[:-2])
         return names if self._have(names) else None
 
+    def find_lendable(self, key: str) -> tuple[str, ...] | None:
+        """Return find_stack() for a cache that is not `prepare`d: of these ids, and known to be whole in this boot."""
+        found, expected = _read(self.folder + b"/ids"), self._signature()
+        if found is None or found.split(b"boot ")[0] != expected.split(b"boot ")[0]:
+            return None
+        names = self.find_stack(key)
+        if names is None or found == expected:
+            return names
+        paths = (self.folder + b"/" + name.encode("ascii") + b"/synced" for name in names)
+        return names if all(map(os.path.exists, paths)) else None
+
     def record_stack(self, key: str, names: Sequence[str]) -> None:
         """Say that these published layers, top first, show the tree `key`."""
         text = "".join(name + "\n" for name in names) + "end\n"

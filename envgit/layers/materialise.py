@@ -253,7 +253,7 @@ def materialise(
                 f"{size} bytes are to be written and {space.f_bavail * space.f_frsize} are free",
                 hint="free some space, for example with `envgit gc`",
             )
-        reuse = Reuse(dest_fd, link_from)
+        reuse = Reuse(dest_fd, link_from, disk_ids)
         job.write(dest_fd, reuse)
     except OSError as error:
         raise StorageError(f"the files cannot be written: {error.strerror}") from error

@@ -8,20 +8,24 @@ from collections.abc import Sequence
 
 from envgit.layers.descent import open_beneath
 from envgit.layers.whiteout import opacity
-from envgit.model import Entry
+from envgit.model import DiskIds, Entry
+
+_COUNTED = (b"etc/", b"var/spool/")
+"""Below these, programs look how many links their files have: cron(8) ignores a table that has two."""
 
 
 class Reuse:
     """The open layers of a stack, top first, that shows the tree being written.
 
     `enter` a directory, `link` its files, `leave`. An empty file is never linked: it costs nothing and would
-    meet the filesystem's limit of links first.
+    meet the filesystem's limit of links first. Nor is one below _COUNTED.
     """
 
-    def __init__(self, root_fd: int, layers: Sequence[int]) -> None:
+    def __init__(self, root_fd: int, layers: Sequence[int], disk_ids: DiskIds) -> None:
         self.root_fd = root_fd
         self.linked = 0
         self._layers = layers
+        self._to_disk = disk_ids.to_disk
         self._open: list[int] = []
 
     def all_layers(self) -> tuple[int, ...]:
@@ -29,7 +33,9 @@ class Reuse:
         return tuple(range(len(self._layers)))
 
     def enter(self, path: bytes, layers: tuple[int, ...]) -> tuple[int, ...]:
-        """Open the directory `path` (trailing slash allowed) in each of `layers`; return those that matter below."""
+        """Open the directory `path` (trailing slash) in each of `layers`; return those that matter below."""
+        if path in _COUNTED:
+            return ()
         found = []
         for index in layers:
             try:
@@ -63,6 +69,8 @@ class Reuse:
                 or status.st_size != entry.size
                 or status.st_mtime_ns != entry.mtime_ns
                 or status.st_mode & 0o7777 != entry.mode
+                or status.st_uid != self._to_disk(entry.uid)
+                or status.st_gid != self._to_disk(entry.gid)
             ):
                 return False
             try:

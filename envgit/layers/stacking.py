@@ -29,12 +29,16 @@ def ensure_stack(
     shallow: Callable[[], KnownTree | None] = lambda: None,
     monitor: Monitor | None = None,
     sync: Callable[[int], None] | None = None,
+    lent: Sequence[int] = (),
 ) -> tuple[str, ...]:
     """Return the layers, top first, that show `target`; materialise what is missing.
 
     `candidates`: trees to start from, best (nearest) first; the first that is cached is used. A stack that would
     grow past MAX_STACK becomes one layer on the tree that `shallow` returns (one with a stack of at most SHALLOW_STACK),
     or a whole one; it shares its files with those it replaces. `cache.prepare` was called. Raises what `materialise` does.
+
+    `lent`: open layers, top first, of another cache with the same ids on the same filesystem, that show of `target`
+    what is to be written: files are hard-linked from there.
     """
     names = cache.find_stack(target.key)
     if names is None:
@@ -45,7 +49,7 @@ def ensure_stack(
             if found is not None:
                 below, base = found, candidate.root
                 break
-        names = (_make_layer(cache, target.root, base, reader, (), monitor, sync), *below)
+        names = (_make_layer(cache, target.root, base, reader, (), monitor, sync, lent), *below)
         cache.record_stack(target.key, names)
     if len(names) > MAX_STACK:
         bottom = shallow()
@@ -64,13 +68,15 @@ def _make_layer(
     link_from: Sequence[str],
     monitor: Monitor | None,
     sync: Callable[[int], None] | None,
+    lent: Sequence[int] = (),
 ) -> str:
     layer = cache.begin_layer()
     opened: list[int] = []
     try:
         for path in (layer.path, *[cache.layer_path(name) for name in link_from]):
             opened.append(os.open(path, DIRECTORY_FLAGS))
-        materialise(target, base, reader, opened[0], cache.disk_ids, monitor=monitor, link_from=opened[1:])
+        known = [*opened[1:], *lent]
+        materialise(target, base, reader, opened[0], cache.disk_ids, monitor=monitor, link_from=known)
         return cache.publish(layer, sync)
     except BaseException:
         cache.discard(layer)

@@ -47,7 +47,9 @@ def _candidates(objects_dir: str) -> list[_Candidate]:
 
 def is_due(objects_dir: str) -> bool:
     """Whether there are so many packs that merging pays; one directory listing."""
-    return sum(name.endswith(".idx") for name in os.listdir(objects_dir + "/pack")) >= DUE_AT_PACKS
+    names = os.listdir(objects_dir + "/pack")
+    kept = sum(name.endswith(".keep") for name in names)
+    return sum(name.endswith(".idx") for name in names) - kept >= DUE_AT_PACKS
 
 
 def plan_merge(sizes: list[int]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from ..command import json_option, refuse_words_after_dashes, verb
@@ -20,7 +22,7 @@ def doctor_command(ctx: click.Context, as_json: bool) -> int:
 
     session: Session = ctx.obj
     refuse_words_after_dashes(ctx)
-    findings = diagnose()
+    findings = diagnose(session.environ, os.getcwd())
     out = session.out
     failed = [finding for finding in findings if finding.required and not finding.ok]
     if as_json:

@@ -46,6 +46,7 @@ def gc_command(
             (len(report.sandboxes_removed), "leftover of a sandbox", "leftovers of sandboxes"),
             (len(report.kept_removed), "commit that no branch reaches", "commits that no branch reaches"),
             (report.operations_removed, "old operation", None),
+            (len(report.shared_removed), "shared pack that no project uses", "shared packs that no project uses"),
         ):
             if number:
                 session.out.line(f"{'would remove' if dry_run else 'removed'} {count_of(number, noun, plural)}")
