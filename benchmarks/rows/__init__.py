@@ -16,6 +16,7 @@ from . import (
     materialise,
     memory,
     ports,
+    sharing,
     start,
     status_many,
 )
@@ -33,4 +34,5 @@ ROWS: Sequence[Row] = (
     materialise.ROW,
     memory.ROW,
     many_commits.ROW,
+    sharing.ROW,
 )

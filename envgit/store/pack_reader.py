@@ -133,6 +133,15 @@ class Pack:
             self._remember(offset, type_number, content)
         return TYPE_NAMES[type_number], content
 
+    def delta_base(self, offset: int) -> tuple[int | bytes, int] | None:
+        """Return (offset in this pack or id of the base, offset of the deflated delta) of a delta entry; None for a whole one."""
+        type_number, _, start = self.header(offset)
+        if type_number == _OFS_DELTA:
+            return self._base_offset(offset, start)
+        if type_number == _REF_DELTA:
+            return self.data()[start : start + 20], start + 20
+        return None
+
     def _base_offset(self, offset: int, start: int) -> tuple[int, int]:
         data = self.data()
         byte = data[start]
