@@ -17,6 +17,7 @@ _LEVEL = 1
 _SAMPLE_ABOVE_BYTES = 16 * 1024
 _SAMPLE_BYTES = 4 * 1024
 _STORED_BLOCK_BYTES = 65535
+_WINDOW_BYTES = 64 * 1024
 MAX_RATIO = 1100
 """Above deflate's own limit of 1032: a claimed size beyond this times the stream is a lie."""
 
@@ -73,3 +74,66 @@ def decompress(stream: bytes | memoryview, size: int) -> bytes:
     if len(data) != size:
         raise ValueError(f"holds {len(data)} bytes, not {size}")
     return data
+
+
+def decompress_exact(data: memoryview, start: int, stop: int, size: int) -> tuple[bytes, int]:
+    """Return the `size` bytes of the zlib stream that begins at `start`, and where it ends, at or before `stop`.
+
+    As strict as git: header, checksum and size must be right. Raises ValueError. Memory is bounded by `size`.
+    """
+    if size > MAX_RATIO * (stop - start) + 64:
+        raise ValueError("claims more bytes than its stream can hold")
+    stream = _open_stream()
+    window = min(size + (size >> 10) + 64, _WINDOW_BYTES)
+    position, got = start, 0
+    parts: list[bytes] = []
+    try:
+        while not stream.eof:
+            piece = data[position : min(position + window, stop)] if stream.needs_input else b""
+            position += len(piece)
+            part = stream.decompress(piece, size + 1 - got)
+            got += len(part)
+            if got > size:
+                raise ValueError(f"holds more than {size} bytes")
+            parts.append(part)
+            if not part and not piece and not stream.eof:
+                raise ValueError("ends early")
+    except ValueError:
+        raise
+    except Exception as error:  # igzip_lib.IsalError and zlib.error share no base but Exception
+        if isinstance(error, MemoryError):
+            raise
+        raise ValueError(str(error)) from None
+    if got != size:
+        raise ValueError(f"holds {got} bytes, not {size}")
+    return parts[0] if len(parts) == 1 else b"".join(parts), position - len(stream.unused_data)
+
+
+class _ZlibStream:
+    """zlib's decompressor with the interface of isal's."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj()
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._stream.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+    def decompress(self, data: bytes | memoryview, max_length: int) -> bytes:
+        return self._stream.decompress(self._stream.unconsumed_tail or data, max_length)
+
+
+def _open_stream() -> Any:
+    try:
+        from isal import igzip_lib
+    except ImportError:
+        return _ZlibStream()
+    return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_ZLIB)
