@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from envgit.errors import Conflict, EnvgitError
 from envgit.layers.export_directory import export_directory
 from envgit.layers.export_tar import Compression, compression_of, write_tar
-from envgit.layers.sources import Imported, parse_source, read_source
+from envgit.layers.sources import DirectorySource, Imported, read_source
 from envgit.layers.sources.tar import import_tar
 from envgit.model import Child, Entry
 from envgit.monitor import NullMonitor
@@ -33,8 +34,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stored(tree: Path) -> tuple[MemoryStore, Imported]:
     store = MemoryStore()
-    source = parse_source(f"dir:{tree}")
-    return store, read_source(source, store, NullMonitor(), stdin=io.BytesIO(), is_root=IS_ROOT)
+    return store, read_source(DirectorySource(str(tree)), store, NullMonitor(), stdin=io.BytesIO(), is_root=IS_ROOT)
 
 
 def export(store: MemoryStore, imported: Imported, compression: Compression = "none") -> bytes:
@@ -196,3 +196,24 @@ def rsync(left: Path, right: Path) -> str:
         check=True, capture_output=True, text=True, errors="replace",
     )  # fmt: skip
     return result.stdout
+
+
+def test_a_link_comes_after_what_it_names() -> None:
+    """Paths sort otherwise than names depth first: "a.x" < "a/x"."""
+    store = MemoryStore()
+    data = store.put_file([b"x"], False)
+    entry = Entry(b"x", "f", 0o644, size=data.size, sha256=data.sha256)
+    folder = store.put_directory(Entry(b".", "d", 0o755), [Child(entry, data.content)])
+    children = [
+        Child(Entry(b"a", "d", sha256=folder.sha256), folder),
+        Child(entry._replace(name=b"a.x"), data.content),
+    ]
+    root = store.put_directory(Entry(b".", "d", 0o755), children, ((b"a.x", b"a/x"),))
+    out = io.BytesIO()
+    write_tar(root, store, out, compression="none", monitor=NullMonitor())
+    out.seek(0)
+    again = MemoryStore()
+    imported = import_tar(out, again, NullMonitor())
+    assert imported.root.sha256 == root.sha256
+    with tarfile.open(fileobj=io.BytesIO(out.getvalue())) as archive:
+        assert [(member.name, member.linkname) for member in archive][2:] == [("./a/x", ""), ("./a.x", "./a/x")]

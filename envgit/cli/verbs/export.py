@@ -24,23 +24,48 @@ if TYPE_CHECKING:
 @click.option(
     "--compression",
     type=click.Choice(["none", "gzip", "zstd", "xz"]),
-    help="Of a tar archive; by default what the file's name says.",
+    help="Of a tar archive, by default what the file's name says; of the layers of an image, gzip.",
 )
+@click.option("--squash", is_flag=True, help="Make an image of one layer.")
+@click.option("--platform", metavar="OS/ARCH", default="", help="Of an image; what its programs are for by default.")
 @quiet_option
 @click.pass_context
 def export_command(
-    ctx: click.Context, words: tuple[str, ...], output: str | None, compression: str | None, quiet: bool
+    ctx: click.Context,
+    words: tuple[str, ...],
+    output: str | None,
+    compression: str | None,
+    squash: bool,
+    platform: str,
+    quiet: bool,
 ) -> int:
     """Write a revision (HEAD by default) to `dir:PATH`, `tar:FILE` or `tar:-` (standard output).
 
-    The archive of a revision is always the same, byte for byte. Exit status 3: written, but something could not be
+    As a container image: `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or `docker-archive:FILE[:NAME:TAG]` (for docker load,
+    podman load). Each commit is a layer; of more than a hundred the older ones share some. Into a registry: envgit push.
+
+    What a revision becomes is always the same, byte for byte. Exit status 3: written, but something could not be
     kept (owners or devices without root, for example); standard error says what.
     """
-    from envgit.export import export_revision
+    from envgit.export import export_image, export_revision
+    from envgit.publishing.destination import parse_destination
 
     session: Session = ctx.obj
     refuse_words_after_dashes(ctx)
     revision, destination = _take(words, output)
+    if image := parse_destination(destination):
+        exported = export_image(
+            session.repo, revision, image, compression=compression, squash=squash, platform=platform
+        )
+        if not quiet:
+            layers = f"{count_of(exported.layers, 'layer', 'layers')}, {human_bytes(exported.bytes)}"
+            text = f"Exported {revision} to {exported.destination}: {exported.platform}, {layers}, {exported.digest}"
+            session.out.line(session.out.safe(text))
+        return session.status_of_warnings()
+    if squash or platform:
+        raise UsageError(
+            "--squash and --platform are of images", hint="use oci:DIR:TAG, oci-archive:FILE or docker-archive:FILE"
+        )
     to_stdout = destination == "tar:-"
     if to_stdout and session.stdout_is_terminal:
         raise UsageError("an archive is not written to a terminal", hint="use tar:FILE, or redirect standard output")
@@ -62,10 +87,15 @@ def export_command(
     return session.status_of_warnings()
 
 
+_KINDS = ("dir:", "tar:", "oci:", "oci-archive:", "docker-archive:")
+
+
 def _take(words: tuple[str, ...], output: str | None) -> tuple[str, str]:
     given = [*words, *([output] if output else [])]
-    if len(given) == 1 and given[0].startswith(("dir:", "tar:")):
+    if len(given) == 1 and given[0].startswith(_KINDS):
         return "HEAD", given[0]
     if len(given) != 2:
-        raise UsageError("one revision and one destination", hint="envgit export [REV] dir:PATH, tar:FILE or tar:-")
+        raise UsageError(
+            "one revision and one destination", hint="envgit export [REV] dir:PATH, tar:FILE, tar:- or oci:DIR:TAG"
+        )
     return given[0], given[1]

@@ -1,0 +1,1 @@
+"""Container images out of history: layers, configurations, manifests, and where they go."""
