@@ -7,10 +7,12 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple
 
 from envgit.errors import Conflict, InvalidName, UnknownRevision
+from envgit.remotes.configuration import TRACKING_PREFIX, list_remotes, read_upstream, set_upstream, unset_upstream
 from envgit.repo import BRANCH_PREFIX, Repository, hex_or_none
 from envgit.store.history import is_ancestor
 from envgit.store.objects import parse_commit
 from envgit.store.ref_names import check_branch_name
+from envgit.suggestion import did_you_mean
 from envgit.transaction import Transaction
 from envgit.uppers import claim_worktree, has_changes
 from envgit.worktree import worktree_name
@@ -50,6 +52,42 @@ def list_branches(
         pointer = repo.read_pointer(name, oid)
         found.append(Branch(name, oid.hex(), name == current, read_subject(repo, oid), has_changes(repo, pointer, oid)))
     return tuple(found)
+
+
+def list_remembered(repo: Repository, *, pattern: str | None = None) -> tuple[Branch, ...]:
+    """Return what is known of the remotes' branches, as of the last fetch or push; names such as `origin/main`."""
+    found = []
+    for ref, oid in repo.iter_refs(TRACKING_PREFIX):
+        name = ref.removeprefix(TRACKING_PREFIX)
+        if (pattern is None or fnmatchcase(name, pattern)) and not name.endswith("/HEAD"):
+            found.append(Branch(name, oid.hex(), False, read_subject(repo, oid), False))
+    return tuple(found)
+
+
+def follow(repo: Repository, branch: str | None, target: str) -> str:
+    """Let a branch (the current one by default) follow `REMOTE/BRANCH`, or a branch of this repository; return which branch.
+
+    Raises UnknownRevision when neither is known here.
+    """
+    name = branch or repo.branch_name()
+    if name is None:
+        raise UnknownRevision("HEAD is on no branch", hint="envgit branch -u REMOTE/BRANCH NAME")
+    if repo.branch_name() != name:
+        _existing(repo, name)
+    for remote in list_remotes(repo):
+        for ref, _ in repo.refs.iter_refs(f"{TRACKING_PREFIX}{remote.name}/"):
+            short = ref.removeprefix(f"{TRACKING_PREFIX}{remote.name}/")
+            if target in (ref, f"{remote.name}/{short}") and remote.tracking(BRANCH_PREFIX + short) == ref:
+                set_upstream(repo, name, remote.name, BRANCH_PREFIX + short)
+                return name
+    if repo.refs.resolve(BRANCH_PREFIX + target) is not None and target != name:
+        set_upstream(repo, name, ".", BRANCH_PREFIX + target)
+        return name
+    known = [each.name for each in list_remembered(repo)]
+    raise UnknownRevision(
+        f"no branch {target!r} of a remote is known here",
+        hint=did_you_mean(target, known) or "fetch it first: envgit fetch",
+    )
 
 
 def read_subject(repo: Repository, oid: bytes) -> str:
@@ -116,6 +154,8 @@ def delete_branches(repo: Repository, names: Sequence[str], force: bool = False)
             transaction.set_ref(BRANCH_PREFIX + name, None)
             results.append((name, oid))
         done = transaction.finish("branch: deleted")
+        for name, _ in results:
+            unset_upstream(repo, name)
     return tuple(BranchResult(name, oid.hex(), oid.hex(), done.number) for name, oid in results)
 
 
@@ -140,6 +180,10 @@ def rename_branch(repo: Repository, old: str | None, new: str, force: bool = Fal
         if name == repo.branch_name():
             transaction.set_head(BRANCH_PREFIX + new)
         done = transaction.finish(f"Branch: renamed {BRANCH_PREFIX}{name} to {BRANCH_PREFIX}{new}")
+        upstream = read_upstream(repo, name)
+        if upstream is not None and new != name:
+            unset_upstream(repo, name)
+            set_upstream(repo, new, upstream.remote, upstream.ref)
     return BranchResult(new, oid.hex() if oid else "", name, done.number)
 
 

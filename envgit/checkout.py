@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
-from envgit.errors import Conflict, InvalidName, StorageError, UnknownRevision
+from envgit.errors import Conflict, EnvgitError, InvalidName, StorageError, UnknownRevision
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.store.ref_names import check_branch_name
 from envgit.store.reflog import previous_branch
@@ -48,7 +48,34 @@ def checkout(
             return _switch(repo, transaction, name, branch_oid)
         if not detach and name == repo.branch_name():
             return _switch(repo, transaction, name, None)
+        remembered = None if detach else _remembered(repo, name)
+        if remembered is not None:
+            return _checkout_remembered(repo, transaction, name, remembered)
         return _detach(repo, transaction, name)
+
+
+def _remembered(repo: Repository, name: str) -> str | None:
+    """Return the one remote that has a branch of this name, where nothing here is called so, as git checkout guesses."""
+    prefix = "refs/remotes/"
+    found = [ref for ref, _ in repo.refs.iter_refs(prefix) if ref.removeprefix(prefix).partition("/")[2] == name]
+    if len(found) != 1:
+        return None
+    try:
+        repo.resolve_bytes(name)
+    except UnknownRevision:
+        return found[0]
+    except EnvgitError:
+        return None
+    return None
+
+
+def _checkout_remembered(repo: Repository, transaction: Transaction, branch: str, tracking: str) -> CheckoutResult:
+    """Make the branch where the remote has it, and let it follow."""
+    from envgit.remotes.configuration import set_upstream
+
+    result = _checkout_new(repo, transaction, branch, tracking, False)
+    set_upstream(repo, branch, tracking.removeprefix("refs/remotes/").partition("/")[0], BRANCH_PREFIX + branch)
+    return result
 
 
 def _previous(repo: Repository) -> str:

@@ -44,9 +44,10 @@ def _run(arguments: list[str], session: Session) -> int | None:
     if verb == "status" and not words:
         from envgit.status import read_status
 
-        from .status_text import long_lines
+        from .status_text import following_of, long_lines
 
-        for line in long_lines(read_status(session.repo), session.out):
+        status = read_status(session.repo)
+        for line in long_lines(status, session.out, following_of(session.repo)):
             session.out.line(line)
         return 0
     return None

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from .json_output import bytes_fields, change_fields, write_json
 from .screen import Screen
+from .status_text import short_upstream
 
 if TYPE_CHECKING:
+    from envgit.remotes.divergence import Divergence
     from envgit.status import Status
 
 
-def write_status(screen: Screen, status: Status) -> None:
+def write_status(screen: Screen, status: Status, following: Divergence | None) -> None:
     """Print every change, directories included, and the noise groups."""
     write_json(
         screen,
@@ -26,5 +28,8 @@ def write_status(screen: Screen, status: Status) -> None:
             ],
             "running": status.running,
             "base_differs": status.base_differs,
+            "upstream": short_upstream(following.upstream) if following else None,
+            "ahead": following.ahead if following and not following.gone else None,
+            "behind": following.behind if following and not following.gone else None,
         },
     )

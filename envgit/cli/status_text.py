@@ -14,13 +14,17 @@ from .escape import count_of, quote_path
 from .screen import Screen
 
 if TYPE_CHECKING:
+    from envgit.remotes.configuration import Upstream
+    from envgit.remotes.divergence import Divergence
     from envgit.repo import Repository
     from envgit.status import NoiseGroup, Status
 
 
-def long_lines(status: Status, screen: Screen) -> Iterator[str]:
-    """Yield the lines of `envgit status`."""
+def long_lines(status: Status, screen: Screen, following: Divergence | None = None) -> Iterator[str]:
+    """Yield the lines of `envgit status`; `following`: how the branch stands to what it follows."""
     yield _where(status, screen)
+    if following is not None:
+        yield from _follow_lines(following, screen)
     if status.head is None:
         yield "No commits yet"
     elif not status.changes and not status.noise:
@@ -39,6 +43,35 @@ def long_lines(status: Status, screen: Screen) -> Iterator[str]:
         yield f"{count_of(status.running, 'sandbox', 'sandboxes')} running in this environment"
     if status.base_differs:
         yield "The worktree lies on another commit than HEAD: what differs shows as changes."
+
+
+def following_of(repo: Repository) -> Divergence | None:
+    """Return how the current branch stands to what it follows; None when it follows nothing. Costs one small file then."""
+    from envgit.remotes.divergence import compare_with_upstream
+
+    branch = repo.branch_name()
+    return compare_with_upstream(repo, branch) if branch else None
+
+
+def _follow_lines(following: Divergence, screen: Screen) -> Iterator[str]:
+    upstream = following.upstream
+    name = screen.safe(short_upstream(upstream))
+    if following.gone:
+        yield f"Your branch follows '{name}', which is not known here: envgit fetch"
+    elif following.ahead and following.behind:
+        yield f"Your branch and '{name}' have gone apart: {following.ahead} and {following.behind} commits of their own"
+    elif following.ahead:
+        yield f"Your branch is ahead of '{name}' by {count_of(following.ahead, 'commit')} (envgit push)"
+    elif following.behind:
+        yield f"Your branch is behind '{name}' by {count_of(following.behind, 'commit')} (envgit pull)"
+    else:
+        yield f"Your branch is up to date with '{name}'"
+
+
+def short_upstream(upstream: Upstream) -> str:
+    """Return `origin/main`, or the branch alone when it is one of this repository."""
+    branch = upstream.ref.removeprefix("refs/heads/")
+    return branch if upstream.remote == "." else f"{upstream.remote}/{branch}"
 
 
 def _where(status: Status, screen: Screen) -> str:

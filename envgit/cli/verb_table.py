@@ -12,19 +12,21 @@ class Verb(NamedTuple):
     help: str
 
 
-_START, _WORK, _LIVE, _HISTORY, _BRANCH, _CARE = (
+_START, _WORK, _LIVE, _HISTORY, _BRANCH, _SHARE, _CARE = (
     "Start an environment",
     "Work in it",
     "Long-lived sandboxes",
     "Look at history",
     "Branch, move, undo",
+    "Share it",
     "Care for the repository",
 )
 
 VERBS: Final[dict[str, Verb]] = {
     "init": Verb("init", _START, "Create a repository, with an environment in it if asked."),
     "import": Verb("import_", _START, "Record a root filesystem as a new commit."),
-    "export": Verb("export", _START, "Write a revision out as a directory or a tar archive."),
+    "export": Verb("export", _START, "Write a revision out as a directory, a tar archive or an image."),
+    "kube": Verb("kube", _START, "Print a manifest for Kubernetes that runs a pushed image."),
     "build": Verb("build", _START, "Build an environment from an envgit.toml or a Dockerfile."),
     "plan": Verb("plan", _START, "Say what build would do and why; change nothing."),
     "update": Verb("update", _START, "Build with newer packages than envgit.lock has."),
@@ -62,6 +64,7 @@ VERBS: Final[dict[str, Verb]] = {
     "cp": Verb("cp", _LIVE, "Copy files out of a sandbox or into it."),
     "log": Verb("log", _HISTORY, "Show commits."),
     "show": Verb("show", _HISTORY, "Show a commit, a tag or a path of a revision."),
+    "verify": Verb("verify", _HISTORY, "Check who signed revisions, and that their files are those."),
     "branch": Verb("branch", _BRANCH, "List, create, rename or delete branches."),
     "checkout": Verb("checkout", _BRANCH, "Switch to a branch or revision, or take paths back."),
     "switch": Verb("checkout", _BRANCH, "Switch branches."),
@@ -69,6 +72,15 @@ VERBS: Final[dict[str, Verb]] = {
     "tag": Verb("tag", _BRANCH, "List, create or delete tags."),
     "undo": Verb("undo", _BRANCH, "Take back the last operation, or a given one."),
     "op": Verb("op", _BRANCH, "Look at the log of operations."),
+    "clone": Verb("clone", _SHARE, "Make a repository with the history of another one."),
+    "remote": Verb("remote", _SHARE, "List, add, change or ask other repositories."),
+    "fetch": Verb("fetch", _SHARE, "Bring history from another repository."),
+    "pull": Verb("fetch", _SHARE, "Fetch, and move the current branch ahead."),
+    "push": Verb("push", _SHARE, "Send history to another repository, or an image to a registry."),
+    "login": Verb("login", _SHARE, "Log in to a registry of container images."),
+    "logout": Verb("login", _SHARE, "Forget the credentials for a registry."),
+    "bundle": Verb("bundle", _SHARE, "Write history to one file."),
+    "serve": Verb("serve", _CARE, "Offer branches and tags to others over HTTP, read-only."),
     "fsck": Verb("fsck", _CARE, "Check objects, metadata and cache for damage."),
     "gc": Verb("gc", _CARE, "Pack objects and drop what nothing needs any more."),
     "doctor": Verb("doctor", _CARE, "Try what this machine can do; print the fix for what it cannot."),
@@ -81,11 +93,6 @@ ABSENT: Final[dict[str, str | None]] = {
     "add": "every change is recorded: envgit commit -m MESSAGE",
     "stash": "uncommitted changes stay with their branch: just envgit checkout BRANCH",
     "worktree": "every branch keeps its own uncommitted changes: envgit checkout BRANCH",
-    "clone": "stock git can: git clone --bare PROJECT/.envgit",
-    "push": "stock git can: git --git-dir=.envgit push REMOTE BRANCH",
-    "fetch": "stock git can: git --git-dir=.envgit fetch REMOTE",
-    "pull": "stock git can: git --git-dir=.envgit fetch REMOTE",
-    "remote": "stock git can: git --git-dir=.envgit remote",
     "reflog": "envgit op log shows every operation",
     "revert": "to take a commit back: envgit undo, or envgit restore --source REV PATH",
     "save": "use: envgit export REV tar:FILE",
@@ -101,7 +108,6 @@ ABSENT: Final[dict[str, str | None]] = {
     "rebase": None,
     "cherry-pick": None,
     "bisect": None,
-    "login": None,
     "compose": None,
     "up": None,
     "down": None,

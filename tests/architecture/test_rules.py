@@ -39,12 +39,25 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "import ctypes": ("envgit/exec/linux.py",),
     "import tomli": ("envgit/declaration/toml_text.py", "envgit/registry/endpoints.py"),
     "import tomlkit": ("envgit/declaration/edit.py",),
-    "import urllib3": ("envgit/registry/transport.py",),
-    "import pygit2": ("envgit/config.py", "envgit/store/object_store.py", "envgit/store/revisions.py"),
+    "import urllib3": ("envgit/registry/transport.py", "envgit/transfer/dulwich_wire.py"),
+    "import pygit2": (
+        "envgit/config.py",
+        "envgit/remotes/configuration.py",
+        "envgit/store/object_store.py",
+        "envgit/store/revisions.py",
+    ),
     "import pathspec": ("envgit/layers/ignore.py",),
     "import pyfastcdc": ("envgit/store/chunks.py",),
-    "import isal": ("envgit/store/deflate.py", "envgit/layers/sources/decompress.py"),
-    "import zstandard": ("envgit/layers/export_tar.py", "envgit/layers/sources/decompress.py"),
+    "import isal": (
+        "envgit/publishing/compression.py",
+        "envgit/store/deflate.py",
+        "envgit/layers/sources/decompress.py",
+    ),
+    "import zstandard": (
+        "envgit/layers/export_tar.py",
+        "envgit/layers/sources/decompress.py",
+        "envgit/publishing/compression.py",
+    ),
     "import rich": (),
     "import click": ("envgit/cli/",),
     "clock": (
@@ -53,6 +66,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "envgit/transaction.py",
         "envgit/store/revisions.py",
         "envgit/sandbox/",
+        "envgit/sharing/keeping.py",
         "envgit/cli/",
     ),
     "mutation": (
@@ -61,8 +75,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "envgit/layers/",  # the cache, and folders that users name
         "envgit/exec/",  # inside a sandbox's own mounts
         "envgit/sandbox/",  # folders of sandboxes and volumes: no part of the history
+        "envgit/registry/kept_blob.py",  # downloads that may go on, no part of the history
+        "envgit/registry/credential_file.py",  # podman's and docker's files of credentials
         "envgit/repo.py",  # the project's folder, before there is a repository
         "envgit/init.py",  # the same, taken back
+        "envgit/clone.py",  # the same
+        "envgit/publishing/layer_blob.py",  # blobs on their way, no part of the history
+        "envgit/sharing/linking.py",  # names of packs that are complete
         "envgit/export.py",  # a file that the user names
         "envgit/cli/reference.py",  # the pages of the documentation
     ),

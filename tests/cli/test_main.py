@@ -29,7 +29,7 @@ def _modules_after(code: str, tmp_path: Path) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["no-such-verb"], ["status", "--nope"][:0] + ["pull"]])
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["no-such-verb"], ["status", "--nope"][:0] + ["merge"]])
 def test_the_listing_imports_no_verb(words: list[str], tmp_path: Path) -> None:
     code = f"from envgit.cli.main import run\nfrom envgit.cli.session import Session\nrun({words!r}, Session())"
     loaded = _modules_after(code, tmp_path)
@@ -64,7 +64,7 @@ def test_every_verb_loads_and_has_help(capsys: pytest.CaptureFixture[str]) -> No
 def test_unknown_verbs_are_explained(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["chekout"], Session()) == 2
     assert capsys.readouterr().err == "envgit: 'chekout' is not an envgit command\nhint: did you mean: checkout\n"
-    assert run(["pull"], Session()) == 2
+    assert run(["merge"], Session()) == 2
     assert "not in this version" in capsys.readouterr().err
     assert run(["status", "--shrt"], Session()) == 2
     assert "--short" in capsys.readouterr().err

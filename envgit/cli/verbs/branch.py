@@ -21,6 +21,10 @@ from ..session import Session
 @click.option("-m", "--move", is_flag=True, help="Rename: [OLD] NEW.")
 @click.option("-M", "force_move", is_flag=True, help="Rename, even over a branch that exists.")
 @click.option("-f", "--force", is_flag=True, help="Move a branch that exists.")
+@click.option("-u", "--set-upstream-to", "upstream", metavar="REMOTE/BRANCH", help="Let the branch follow it.")
+@click.option("--unset-upstream", is_flag=True, help="Let the branch follow nothing.")
+@click.option("-r", "--remotes", is_flag=True, help="List the branches of remotes.")
+@click.option("-a", "--all", "every", is_flag=True, help="List those of remotes, too.")
 @click.option("--contains", metavar="REV", shell_complete=complete_revision, help="Those that contain REV.")
 @click.option("--merged", metavar="REV", shell_complete=complete_revision, help="Those that REV contains.")
 @quiet_option
@@ -37,6 +41,10 @@ def branch_command(
     move: bool,
     force_move: bool,
     force: bool,
+    upstream: str | None,
+    unset_upstream: bool,
+    remotes: bool,
+    every: bool,
     contains: str | None,
     merged: str | None,
     quiet: bool,
@@ -72,10 +80,22 @@ def branch_command(
             out.line(f"Renamed branch {out.safe(moved.previous or '')} to {out.safe(moved.name)}")
             session.hint_undo(moved.operation)
         return
+    if upstream is not None or unset_upstream:
+        _follow(session, names, upstream, quiet)
+        return
+    listing = listing or remotes or every
     if listing or not names:
         if len(names) > 1:
             raise UsageError("one pattern at a time")
-        _list(session, names[0] if names else None, contains, merged, verbose, as_json)
+        _list(
+            session,
+            names[0] if names else None,
+            contains,
+            merged,
+            verbose,
+            as_json,
+            "remotes" if remotes else "all" if every else "own",
+        )
         return
     if len(names) > 2:
         raise UsageError("a branch has one start", hint="envgit branch NAME [START]")
@@ -87,12 +107,39 @@ def branch_command(
         session.hint_undo(made.operation)
 
 
-def _list(
-    session: Session, pattern: str | None, contains: str | None, merged: str | None, verbose: bool, as_json: bool
-) -> None:
-    from envgit.branch import list_branches
+def _follow(session: Session, names: tuple[str, ...], upstream: str | None, quiet: bool) -> None:
+    from envgit.branch import follow
+    from envgit.remotes.configuration import unset_upstream
 
-    branches = list_branches(session.repo, contains=contains, merged=merged, pattern=pattern)
+    if len(names) > 1:
+        raise UsageError("one branch at a time", hint="envgit branch -u REMOTE/BRANCH NAME")
+    name = names[0] if names else None
+    if upstream is None:
+        gone = name or session.repo.branch_name() or ""
+        unset_upstream(session.repo, gone)
+        said = f"Branch {gone} follows nothing"
+    else:
+        said = f"Branch {follow(session.repo, name, upstream)} follows {upstream}"
+    if not quiet:
+        session.out.line(session.out.safe(said))
+
+
+def _list(
+    session: Session,
+    pattern: str | None,
+    contains: str | None,
+    merged: str | None,
+    verbose: bool,
+    as_json: bool,
+    which: str,
+) -> None:
+    from envgit.branch import list_branches, list_remembered
+
+    branches = (
+        () if which == "remotes" else list_branches(session.repo, contains=contains, merged=merged, pattern=pattern)
+    )
+    if which != "own":
+        branches += list_remembered(session.repo, pattern=pattern)
     if as_json:
         from ..json_output import write_json
 
@@ -100,7 +147,7 @@ def _list(
         return
     width = max((len(branch.name) for branch in branches), default=0)
     with session.paged() as out:
-        if session.repo.branch_name() is None and pattern is None:
+        if session.repo.branch_name() is None and pattern is None and which != "remotes":
             oid = session.repo.head_oid() or ""
             out.line("* " + out.paint("green", f"(HEAD detached at {oid[:7]})"))
         for branch in branches:
@@ -108,5 +155,24 @@ def _list(
             name = out.safe(branch.name)
             shown = out.paint("green", name) if branch.current else name
             pad = " " * (width - len(branch.name))
-            details = f"{pad} {branch.oid[:7]} {out.safe(branch.subject)}" if verbose else ""
+            details = (
+                f"{pad} {branch.oid[:7]}{_following(session, branch.name)} {out.safe(branch.subject)}"
+                if verbose
+                else ""
+            )
             out.line(f"{mark} {shown}{details}")
+
+
+def _following(session: Session, branch: str) -> str:
+    """Return what git branch -vv has in brackets: what the branch follows, and how far it has gone apart."""
+    from envgit.remotes.divergence import compare_with_upstream
+
+    from ..status_text import short_upstream
+
+    found = compare_with_upstream(session.repo, branch)
+    if found is None:
+        return ""
+    parts = [f"ahead {found.ahead}"] if found.ahead else []
+    parts += [f"behind {found.behind}"] if found.behind else []
+    state = "gone" if found.gone else ", ".join(parts)
+    return f" [{session.out.safe(short_upstream(found.upstream))}{': ' + state if state else ''}]"

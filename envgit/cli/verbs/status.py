@@ -9,7 +9,7 @@ from envgit.errors import NotARepository
 from ..changes import display_path, letter
 from ..command import json_option, revisions_and_paths, verb
 from ..session import Session
-from ..status_text import long_lines, next_steps, short_lines
+from ..status_text import following_of, long_lines, next_steps, short_lines
 
 
 @verb("status")
@@ -41,11 +41,12 @@ def status_command(
     session: Session = ctx.obj
     selected = revisions_and_paths(ctx, ["/" + path for path in paths])[1]
     status = read_status(session.repo, paths=selected, with_mtime=mtime)
+    following = following_of(session.repo)
     out = session.out
     if as_json:
         from ..json_status import write_status
 
-        write_status(out, status)
+        write_status(out, status, following)
     elif nul:
         for change in status.changes:
             out.write_bytes(letter(change).encode("ascii") + b" " + display_path(change) + b"\0")
@@ -55,7 +56,7 @@ def status_command(
         for line in short_lines(status, out, branch=show_branch, noise=not porcelain):
             out.line(line)
     else:
-        for line in long_lines(status, out):
+        for line in long_lines(status, out, following):
             out.line(line)
 
 
@@ -77,7 +78,8 @@ def show_overview(session: Session) -> int:
     from envgit.status import read_status
 
     status = read_status(repo)
-    for line in long_lines(status, out):
+    following = following_of(repo)
+    for line in long_lines(status, out, following):
         out.line(line)
     out.line()
     out.line("Next:")

@@ -1,0 +1,1 @@
+"""Remotes: what is configured, fetched, pushed, followed."""
