@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from envgit.errors import UsageError
+from envgit.errors import UnknownRevision, UsageError
 from envgit.layers.compare import diff_trees
 from envgit.model import Change, DirectoryRef, TreeReader
 from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
 from envgit.status import empty_root, open_worktree_tree
+from envgit.store.shallow import GET_MORE, visible_parents
 
 
 class Diff(NamedTuple):
@@ -36,9 +37,9 @@ def open_diff(
 
 
 def open_commit_diff(repo: Repository, oid: bytes, paths: Sequence[bytes] = (), *, with_mtime: bool = False) -> Diff:
-    """Compare a commit with its first parent (the first commit with nothing)."""
+    """Compare a commit with its first parent (the first commit, also of a history that is cut short, with nothing)."""
     snapshot = read_snapshot(repo.objects, oid)
-    parents = snapshot.commit.parents
+    parents = visible_parents(repo.objects, oid, snapshot.commit.parents)
     old = read_snapshot(repo.objects, parents[0]).root if parents else None
     return Diff(diff_trees(old, snapshot.root, repo.reader, paths=paths, with_mtime=with_mtime), repo.reader)
 
@@ -57,6 +58,8 @@ def select_sides(
 
         left, right = (repo.resolve_bytes(side or "HEAD") for side in spec.split("...", 1))
         base = merge_base(repo.objects, left, right)
+        if base is None and repo.objects.shallow():
+            raise UnknownRevision(f"history is cut short here, before {spec} have a common ancestor", hint=GET_MORE)
         old = read_snapshot(repo.objects, base).root if base is not None else None
         return old, read_snapshot(repo.objects, right).root, repo.reader
     if spec is not None and ".." in spec:

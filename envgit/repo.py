@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cached_property
 
 from envgit.errors import NotARepository, RepositoryBusy, StorageError, UnknownRevision
@@ -21,7 +21,10 @@ from envgit.store.refs import Head, RefStore
 from envgit.worktree import Pointer, parse_pointer, worktree_name
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from envgit.monitor import Monitor
+    from envgit.signing.signer import Sign
     from envgit.store.lock import RepositoryLock
     from envgit.store.object_store import ObjectStore
     from envgit.store.objects import Signature
@@ -184,6 +187,8 @@ class Repository:
             if self.refs.resolve(TAG_PREFIX + name) is not None:
                 return None
             oid = self.refs.resolve(BRANCH_PREFIX + name)
+        if "~" in spec and os.path.lexists(self.path("shallow")):  # a plan may be older than the cut
+            return None
         for _ in range(int(steps or "1") if "~" in spec else 0):
             plan = self.cache.find_plan(oid.hex()) if oid is not None else None
             if plan is None or not plan.parents:
@@ -244,6 +249,28 @@ class Repository:
         from envgit.store.identity import read_identity
 
         return read_identity(self.git_dir, self.environ, "author", self.now())
+
+    def signer(self, choice: str | bool | None = None, *, tag: bool = False) -> AbstractContextManager[Sign | None]:
+        """Return a context that holds what signs one commit (or `tag`), or None: asked here, as author() is, because in the tree
+        namespace no agent is found.
+
+        `choice`: a key, True for the configured one, False for none, None for what commit.gpgSign (tag.gpgSign) says. Raises
+        SigningFailed, MissingProgram, UsageError for settings that mean nothing.
+        """
+        from envgit.store.identity import may_sign
+
+        if choice is False or (choice is None and not may_sign(self.git_dir, self.environ)):
+            return nullcontext()
+        from envgit.signing.settings import read_signing_settings
+
+        settings = read_signing_settings(self.git_dir, self.environ)
+        if choice is None and not (settings.sign_tags if tag else settings.sign_commits):
+            return nullcontext()
+        from envgit.signing.signer import open_signer
+
+        who = self.committer()
+        name = os.fsdecode(who.name + b" <" + who.email + b">")
+        return open_signer(settings, choice if isinstance(choice, str) else "", name, self.monitor.note)
 
     def now(self) -> int:
         """Seconds since the epoch."""

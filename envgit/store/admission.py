@@ -53,6 +53,19 @@ def is_bare_clone(git_dir: str) -> bool:
     return all(os.path.exists(f"{git_dir}/{name}") for name in ("HEAD", "objects", "refs"))
 
 
+def refuse_lazy(git_dir: str) -> None:
+    """Raise UnsupportedRepository for a clone that lacks files on purpose (git clone --filter): git marks its packs."""
+    try:
+        names = os.listdir(git_dir + "/objects/pack")
+    except OSError:
+        return
+    if any(name.endswith(".promisor") for name in names):
+        raise UnsupportedRepository(
+            f"{git_dir} is a partial clone: it lacks files, and this version needs them all",
+            hint="clone it whole: envgit clone URL DIR; less history is possible: envgit clone --depth 1 URL DIR",
+        )
+
+
 def admit(git_dir: str) -> None:
     """Make a bare clone a repository of this format, durably. The caller checked what is in it."""
     storage.write_file(git_dir + "/.gitignore", b"*\n", step="adopt-file")

@@ -1,6 +1,7 @@
 """Walks over commits: order, ancestry, merge bases. Reads commits through ObjectStore, without a git library.
 
-Ancestry never trusts dates (clocks are wrong in real histories); only the order of output does, as in git.
+Ancestry never trusts dates (clocks are wrong in real histories); only the order of output does, as in git. Where history is cut
+short (store/shallow.py) a commit has no parents.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from envgit.store.objects import parse_commit_links
 
 class _Objects(Protocol):
     def read(self, oid: bytes) -> tuple[str, bytes]: ...
+    def shallow(self) -> frozenset[bytes]: ...
 
 
 class _Graph:
@@ -22,6 +24,7 @@ class _Graph:
 
     def __init__(self, objects: _Objects) -> None:
         self._objects = objects
+        self._cut = objects.shallow()
         self._known: dict[bytes, tuple[tuple[bytes, ...], int]] = {}
 
     def get(self, oid: bytes) -> tuple[tuple[bytes, ...], int]:
@@ -32,7 +35,7 @@ class _Graph:
             if type != "commit":
                 raise CorruptObject(f"object {oid.hex()} is a {type}, not a commit")
             _, parents, seconds = parse_commit_links(data)
-            found = self._known[oid] = (parents, seconds)
+            found = self._known[oid] = (() if oid in self._cut else parents, seconds)
         return found
 
     def ancestors(self, starts: Iterable[bytes]) -> set[bytes]:

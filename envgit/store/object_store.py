@@ -14,6 +14,7 @@ from envgit.errors import CorruptObject
 from envgit.store.deflate import decompress
 from envgit.store.pack_reader import Pack
 from envgit.store.pack_writer import PackSession
+from envgit.store.shallow import ShallowFile
 
 _HEX = frozenset("0123456789abcdef")
 _LOOSE_HEADER_BYTES = 32
@@ -44,6 +45,7 @@ class ObjectStore:
         self.objects_dir = git_dir + "/objects"
         self._packs: list[Pack] | None = None
         self._loose_folders: frozenset[str] = frozenset()
+        self._shallow = ShallowFile(git_dir)
 
     def packs(self) -> list[Pack]:
         """Return the open packs, those used last first."""
@@ -152,6 +154,10 @@ class ObjectStore:
             return None
         _check(oid, names[int(number)], data, self.objects_dir)
         return names[int(number)], data
+
+    def shallow(self) -> frozenset[bytes]:
+        """Return the commits whose parents were never fetched; walks of history end there. One stat(2) when nothing changed."""
+        return self._shallow.read()
 
     def pack_session(self) -> PackSession:
         """Begin to write objects into one new pack; objects that are here already are not written again."""

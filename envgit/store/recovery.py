@@ -16,6 +16,7 @@ from envgit.store.pack_writer import remove_leftovers
 from envgit.store.pointers import read_pointer, write_pointer
 from envgit.store.reflog import ReflogEntry, append_entry, is_logged, last_new
 from envgit.store.refs import DELETION, RefLock, RefStore, head_content
+from envgit.store.shallow import recover_shallow
 
 _RECOVERY_NAME = b"envgit"
 
@@ -77,6 +78,8 @@ def recover(refs: RefStore) -> Operation | None:
     for name in os.listdir(git_dir):
         if name.startswith("tmp_"):
             storage.unlink(f"{git_dir}/{name}", step="recover-temporary")
+        elif name.startswith("shallow."):
+            recover_shallow(git_dir)
     if not last or read_finished(git_dir) == last:
         return None
     try:

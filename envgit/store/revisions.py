@@ -13,6 +13,7 @@ from envgit.store.objects import ZERO_OID, parse_commit, parse_tag_target
 from envgit.store.ref_names import is_ref_name
 from envgit.store.reflog import previous_branch, read_reflog
 from envgit.store.refs import RefStore
+from envgit.store.shallow import GET_MORE, visible_parents
 
 _RULES = ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}", "refs/remotes/{}", "refs/remotes/{}/HEAD")
 _FULL = re.compile(r"[0-9a-fA-F]{40}\Z")
@@ -64,16 +65,23 @@ def resolve_range(objects: ObjectStore, refs: RefStore, spec: str) -> tuple[list
         return [], [commit(spec[1:])]
     if match := re.fullmatch(r"(.+)\^(@|!|-(\d*))", spec):
         start = commit(match[1])
-        parents = list(parse_commit(objects.read(start)[1]).parents)
+        parents = list(visible_parents(objects, start, parse_commit(objects.read(start)[1]).parents))
         if match[2] == "@":
             return parents, []
         if match[2] == "!":
             return [start], parents
         number = int(match[3] or 1)
         if not 1 <= number <= len(parents):
-            raise UnknownRevision(f"{match[1]} has no parent {number}")
+            raise _no_parent(objects, start, f"{match[1]} has no parent {number}")
         return [start], [parents[number - 1]]
     return [commit(spec)], []
+
+
+def _no_parent(objects: ObjectStore, oid: bytes, message: str) -> UnknownRevision:
+    if oid in objects.shallow():
+        short = objects.abbreviate(oid.hex())
+        return UnknownRevision(f"{message} here: history is cut short at {short}", hint=GET_MORE)
+    return UnknownRevision(message)
 
 
 def _read(objects: ObjectStore, oid: bytes, spec: str) -> tuple[str, bytes]:
@@ -210,10 +218,11 @@ class _Resolver:
         return oid
 
     def _parent(self, oid: bytes, number: int, spec: str) -> bytes:
-        parents = parse_commit(self._objects.read(oid)[1]).parents
+        parents = visible_parents(self._objects, oid, parse_commit(self._objects.read(oid)[1]).parents)
         if number > len(parents):
             which = "no parent" if not parents else f"only {len(parents)} parent{'s' * (len(parents) > 1)}"
-            raise UnknownRevision(f"there is no {spec}: {self._objects.abbreviate(oid.hex())} has {which}")
+            message = f"there is no {spec}: {self._objects.abbreviate(oid.hex())} has {which}"
+            raise _no_parent(self._objects, oid, message)
         return parents[number - 1]
 
     def _tips(self) -> list[bytes]:
@@ -238,7 +247,8 @@ class _Resolver:
         for oid in iter_commits(self._objects, starts):
             if bool(pattern.search(parse_commit(self._objects.read(oid)[1]).message)) != negative:
                 return oid
-        raise UnknownRevision(f"no commit's message matches {spec}")
+        hint = f"history is cut short here; {GET_MORE}" if self._objects.shallow() else None
+        raise UnknownRevision(f"no commit's message matches {spec}", hint=hint)
 
     def _reflog(self, base: str, inside: str, spec: str) -> tuple[str, bytes]:
         """Resolve `BASE@{inside}`: N-th value before, value at a date, branch before (`@{-N}`), upstream."""

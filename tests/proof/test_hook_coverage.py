@@ -21,7 +21,7 @@ HARMLESS = ("tmp_", "cut", "layers/.", "layers/new-", "layers/handover.new", "sa
 """Names that only become something by a later step that is announced, or that gc removes: killed before, they are litter."""
 
 
-def _unannounced(project: Path, words: tuple[str, ...]) -> list[str]:
+def unannounced(project: Path, words: tuple[str, ...]) -> list[str]:
     """Return the mutations, by path, that came without a step of their own."""
     memory = os.memfd_create("mutations")
     folder = str(project / ".envgit") + "/"
@@ -60,4 +60,4 @@ def _unannounced(project: Path, words: tuple[str, ...]) -> list[str]:
 def test_every_mutation_is_announced(fresh: Fresh, scenario: Scenario) -> None:
     project = fresh()
     scenario.prepare(project)
-    assert _unannounced(project, scenario.words) == []
+    assert unannounced(project, scenario.words) == []
