@@ -102,6 +102,7 @@ def finish_handover(repo: Repository) -> None:
 
 
 def _materialise(repo: Repository, oid: bytes) -> None:
+    from envgit.exec.second_process import SecondProcess
     from envgit.layers.cache import MAX_STACK, SHALLOW_STACK
     from envgit.layers.stacking import KnownTree, ensure_stack
     from envgit.snapshot import read_snapshot
@@ -127,6 +128,7 @@ def _materialise(repo: Repository, oid: bytes) -> None:
         repo.reader,
         shallow=lambda: known(_ANCESTORS_TRIED_FOR_SHALLOW, SHALLOW_STACK),
         monitor=repo.monitor,
+        fork=SecondProcess,
     )
     record_plan(repo, snapshot, layers)
     if whole:

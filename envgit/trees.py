@@ -25,7 +25,8 @@ MODE_FILE = 0o100644
 MODE_EXECUTABLE = 0o100755
 MODE_SYMLINK = 0o120000
 
-_CACHED_DIRECTORIES = 512
+_CACHED_ENTRIES = 50_000
+"""About 30 MB. A usual environment is parsed once, though it is walked several times."""
 
 
 class GitContent(NamedTuple):
@@ -51,6 +52,7 @@ class GitTreeReader:
     def __init__(self, objects: _Objects) -> None:
         self._objects = objects
         self._cache: dict[bytes, Directory] = {}
+        self._cached_entries = 0
 
     def _read(self, oid: bytes, expected: str, what: str) -> bytes:
         type, data = self._objects.read(oid)
@@ -87,8 +89,10 @@ class GitTreeReader:
             decode_entry_name(name)
             raise CorruptObject(f"{where}: {name!r} is in the git tree but not in the metadata")
         directory = Directory(own, children, links_sha256)
-        if len(self._cache) >= _CACHED_DIRECTORIES:
+        self._cached_entries += 1 + len(children)
+        if self._cached_entries > _CACHED_ENTRIES:
             self._cache.clear()
+            self._cached_entries = 1 + len(children)
         self._cache[oid + ref.sha256] = directory
         return directory
 

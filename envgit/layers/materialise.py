@@ -2,6 +2,9 @@
 
 First everything is read and checked, then written: O_EXCL, O_NOFOLLOW, one name at a time below a descriptor; of each
 inode the owner, then attributes, then mode, then time. Nothing is durable before the caller's syncfs.
+
+A second process may write a part of the plain files that have one name (two_writers.py). Everything else is the first one's: hard
+links, special files, whiteouts, and the attributes of directories, which it sets when both are through.
 """
 
 from __future__ import annotations
@@ -15,9 +18,11 @@ from envgit.errors import CorruptObject, HostileInput, StorageError
 from envgit.layers.attributes import change_owner, write_attributes, write_xattrs
 from envgit.layers.descent import Descent, open_beneath
 from envgit.layers.edge import NOTHING_FORCED, DirectoryPlan, Forced, plan_directory, plan_forced
+from envgit.layers.metadata import kernel_device
 from envgit.layers.reuse import Reuse
 from envgit.layers.sparse import write_dense, write_sparse
 from envgit.layers.tree_limits import MAX_DEPTH, MAX_ENTRIES
+from envgit.layers.two_writers import WORTH_BYTES, Fork, SecondWriter, Split, may_help
 from envgit.layers.whiteout import make_opaque, make_whiteout
 from envgit.model import Child, Directory, DirectoryRef, DiskIds, Entry, TreeReader
 from envgit.monitor import Monitor, NullMonitor
@@ -45,6 +50,15 @@ class _Frame(NamedTuple):
     """Indices of the layers that may hold this directory (reuse)."""
 
 
+class _Done(NamedTuple):
+    """A directory that is filled, and gets its attributes when the second process has filled it too."""
+
+    depth: int
+    name: bytes
+    own: Entry
+    opaque: bool
+
+
 class _Materialise:
     def __init__(
         self,
@@ -66,6 +80,8 @@ class _Materialise:
         self.members = {path: names for names in links for path in names}
         self.first: dict[tuple[bytes, ...], bytes] = {}
         self.owner = (os.geteuid(), os.getegid())
+        self.split: Split | None = None
+        self.second: SecondWriter | None = None
         self.entries = 0
         self.size = 0
 
@@ -74,8 +90,8 @@ class _Materialise:
         old = self.reader.read_directory(base) if base is not None else None
         return directory, plan_directory(path, directory, old, self.forced, devices=self.devices)
 
-    def check(self) -> int:
-        """Read everything there is to write but content; return the bytes it will take. Writes nothing."""
+    def check(self, split: Split | None = None) -> int:
+        """Read everything there is to write but content; return the bytes it will take. Writes nothing. Fills `split`."""
         entries = size = 0
         inodes: dict[tuple[bytes, ...], tuple[Entry, object]] = {}
         met: set[bytes] = set()
@@ -100,6 +116,8 @@ class _Materialise:
                         alike = (child.entry._replace(name=b""), child.content)
                         if child.entry.type == "d" or inodes.setdefault(names, alike) != alike:
                             raise CorruptObject(f"{_show(path + name)} differs from the files it is linked with")
+            if split is not None:
+                split.add(depth, self.shareable(path, plan))
             for below in plan.descend:
                 todo.append((path + below.name + b"/", below.target, below.base, depth + 1))
         missing = (self.members.keys() if self.base is None else self.members.keys() & self.forced.paths) - met
@@ -108,32 +126,127 @@ class _Materialise:
         self.monitor.start("materialising", entries, "files")
         return size
 
+    def shareable(self, path: bytes, plan: DirectoryPlan) -> list[Child]:
+        """Return the files of a directory that either process may write."""
+        files = [child for child in plan.writes if child.entry.type == "f"]
+        return [child for child in files if path + child.entry.name not in self.members] if self.members else files
+
     def write(self, dest_fd: int, reuse: Reuse) -> None:
         descent = Descent(dest_fd)
-        self.prepare(dest_fd)
+        done: list[_Done] = []
         try:
             directory, plan = self.plan(b"", self.target, self.base)
             stack = [_Frame(b"", b"", directory.own, False, plan, reuse.all_layers())]
-            layers = self.fill(stack[0], dest_fd, reuse)
+            layers = self.fill(stack[0], dest_fd, reuse, 0)
             pending = [(plan.descend, layers)]
+            place = 0
+            if self.split is not None:
+                done.append(_Done(0, b"", directory.own, False))
             while stack:
                 descend, layers = pending[-1]
                 frame = stack[-1]
                 if descend:
                     below = descend.pop()
+                    place += 1
                     path = frame.path + below.name
-                    os.mkdir(below.name, 0o700, dir_fd=descent.fd)
+                    self.make_directory(below.name, descent.fd)
                     fd = descent.enter(below.name)
                     directory, plan = self.plan(path + b"/", below.target, below.base)
                     stack.append(_Frame(below.name, path + b"/", directory.own, below.opaque, plan, layers))
-                    pending.append((plan.descend, self.fill(stack[-1], fd, reuse)))
+                    pending.append((plan.descend, self.fill(stack[-1], fd, reuse, place)))
+                    if self.split is not None:
+                        done.append(_Done(descent.depth, below.name, directory.own, below.opaque))
                     continue
-                if frame.opaque:
-                    make_opaque(descent.fd)
-                write_attributes(descent.fd, frame.own, self.disk_ids, self.owner, self.monitor.warn)
+                if self.split is None:
+                    self.close_directory(descent.fd, frame.own, frame.opaque)
                 stack.pop()
                 pending.pop()
                 if stack:
+                    descent.leave()
+        finally:
+            descent.close()
+        if self.second is not None:
+            size, warnings = self.second.finish()
+            self.size += size
+            self.monitor.advance(self.second.news())
+            for warning in warnings:
+                self.monitor.warn(warning)
+            self.close_directories(dest_fd, done)
+
+    def share(self, split: Split, fork: Fork, dest_fd: int) -> None:
+        """Start the second process."""
+        split.finish()
+        self.split = split
+        self.second = SecondWriter(fork, lambda tally: self.write_second(dest_fd, tally))
+
+    def end_second(self) -> None:
+        if self.second is not None:
+            self.second.kill()
+
+    def write_second(self, dest_fd: int, monitor: Monitor) -> int:
+        """Write what the second process is to write, in that process; return the bytes. Directories of the way are made."""
+        split = self.split
+        assert split is not None
+        self.monitor = monitor
+        descent = Descent(dest_fd)
+        place, depth = 0, 0
+        todo = [(0, b"", b"", self.target, self.base)]
+        try:
+            while todo:
+                level, name, path, target, base = todo.pop()
+                here = place
+                place = split.end(here)
+                if not split.has_second(here):
+                    continue
+                place = here + 1
+                while depth >= level > 0:
+                    descent.leave()
+                    depth -= 1
+                if level:
+                    self.make_directory(name, descent.fd)
+                    descent.enter(name)
+                    depth += 1
+                _, plan = self.plan(path, target, base)
+                mine = split.deal(here, self.shareable(path, plan))[1]
+                for child in mine:
+                    self.write_file(child, path, descent.fd)
+                monitor.advance(len(mine))
+                todo += [
+                    (level + 1, each.name, path + each.name + b"/", each.target, each.base) for each in plan.descend
+                ]
+        finally:
+            descent.close()
+        return self.size
+
+    def make_directory(self, name: bytes, dir_fd: int) -> None:
+        try:
+            os.mkdir(name, 0o700, dir_fd=dir_fd)
+        except FileExistsError:
+            if self.split is None:  # else the other process was here first
+                raise
+
+    def close_directory(self, fd: int, own: Entry, opaque: bool) -> None:
+        if opaque:
+            make_opaque(fd)
+        write_attributes(fd, own, self.disk_ids, self.owner, self.monitor.warn)
+
+    def close_directories(self, dest_fd: int, done: list[_Done]) -> None:
+        """Give directories, in the order of the walk, their attributes: each after all that are below it."""
+        descent = Descent(dest_fd)
+        path: list[_Done] = []
+        try:
+            for each in done:
+                while len(path) > each.depth:
+                    last = path.pop()
+                    self.close_directory(descent.fd, last.own, last.opaque)
+                    descent.leave()
+                if each.depth:
+                    descent.enter(each.name)
+                path.append(each)
+            while path:
+                last = path.pop()
+                self.close_directory(descent.fd, last.own, last.opaque)
+                if path:
                     descent.leave()
         finally:
             descent.close()
@@ -149,20 +262,28 @@ class _Materialise:
         if "system.posix_acl_default" in os.listxattr(dest_fd):
             os.removexattr(dest_fd, "system.posix_acl_default")
 
-    def fill(self, frame: _Frame, fd: int, reuse: Reuse) -> tuple[int, ...]:
-        """Write everything but sub-directories; return the layers that matter below."""
+    def fill(self, frame: _Frame, fd: int, reuse: Reuse, place: int) -> tuple[int, ...]:
+        """Write everything but sub-directories and what the second process writes; return the layers that matter below."""
         plan = frame.plan
+        others: set[bytes] = set()
+        news = 0
+        if self.split is not None and self.second is not None:
+            others = {child.entry.name for child in self.split.deal(place, self.shareable(frame.path, plan))[1]}
+            news = self.second.news()
+            if self.second.has_failed():
+                self.second.finish()
         for name in plan.whiteouts:
             make_whiteout(name, fd)
         layers = reuse.enter(frame.path, frame.layers)
         try:
             for child in plan.writes:
-                self.write_child(child, frame.path, fd, reuse)
+                if child.entry.name not in others:
+                    self.write_child(child, frame.path, fd, reuse)
         finally:
             reuse.leave()
         amount = len(plan.writes) + len(plan.whiteouts) + len(plan.descend)
         self.entries += amount
-        self.monitor.advance(amount)
+        self.monitor.advance(amount - len(others) + news)
         return layers
 
     def write_child(self, child: Child, path: bytes, dir_fd: int, reuse: Reuse) -> None:
@@ -177,8 +298,12 @@ class _Materialise:
         if entry.type != "f":
             self.write_special(entry, dir_fd)
             return
-        if reuse.link(entry, dir_fd):
-            return
+        if not reuse.link(entry, dir_fd):
+            self.write_file(child, path, dir_fd)
+
+    def write_file(self, child: Child, path: bytes, dir_fd: int) -> None:
+        entry = child.entry
+        name = entry.name
         fd = os.open(name, CREATE_FLAGS, 0o600, dir_fd=dir_fd)
         try:
             pieces = self.reader.iter_content(child)
@@ -212,9 +337,8 @@ class _Materialise:
         elif entry.type == "p":
             os.mkfifo(name, 0o600, dir_fd=dir_fd)
         else:
-            assert entry.device is not None and entry.device != (0, 0)
             kind = 0o020000 if entry.type == "c" else 0o060000
-            os.mknod(name, kind | 0o600, os.makedev(*entry.device), dir_fd=dir_fd)
+            os.mknod(name, kind | 0o600, os.makedev(*kernel_device(entry)), dir_fd=dir_fd)
         if (uid, gid) != self.owner:
             os.chown(name, uid, gid, dir_fd=dir_fd, follow_symlinks=False)
         path = b"/proc/self/fd/%d/%b" % (dir_fd, name)
@@ -235,6 +359,8 @@ def materialise(
     monitor: Monitor | None = None,
     link_from: Sequence[int] = (),
     devices: bool = False,
+    fork: Fork | None = None,
+    worth_sharing_bytes: int = WORTH_BYTES,
 ) -> Materialised:
     """Write `target_root` into the empty directory `dest_fd`: whole, or as the layer over `base_root`.
 
@@ -242,11 +368,15 @@ def materialise(
     the filesystem allows it. Device nodes are not created unless `devices` (an export by root). Raises CorruptObject
     or HostileInput, mostly before anything is written, StorageError when the disk fails. After an error the directory
     is incomplete; the caller throws it away.
+
+    `fork`: how to start a second process, which is done where there are `worth_sharing_bytes` to write, nothing to link and two
+    processors. `reader` has to work in both. When this returns or raises, it has ended.
     """
     monitor = monitor or NullMonitor()
     job = _Materialise(reader, target_root, base_root, disk_ids, monitor, devices)
+    split = Split() if fork is not None and not link_from and may_help() else None
     try:
-        size = job.check()
+        size = job.check(split)
         space = os.fstatvfs(dest_fd)
         if not link_from and size > space.f_bavail * space.f_frsize:
             raise StorageError(
@@ -254,9 +384,14 @@ def materialise(
                 hint="free some space, for example with `envgit gc`",
             )
         reuse = Reuse(dest_fd, link_from, disk_ids)
+        job.prepare(dest_fd)
+        if split is not None and fork is not None and size >= worth_sharing_bytes:
+            job.share(split, fork, dest_fd)
         job.write(dest_fd, reuse)
     except OSError as error:
         raise StorageError(f"the files cannot be written: {error.strerror}") from error
+    finally:
+        job.end_second()
     monitor.finish()
     return Materialised(job.entries, job.size, reuse.linked)
 

@@ -43,11 +43,22 @@ def check_name(name: bytes) -> None:
 
 def is_stored_xattr(name: bytes) -> bool:
     """Say whether the format keeps an extended attribute of this name."""
-    if name.startswith(b"user."):
-        return not name.startswith(b"user.overlay.")
-    if name.startswith(b"trusted."):
-        return not name.startswith(b"trusted.overlay.")
+    if name.startswith((b"user.", b"trusted.")):
+        return name not in (b"user.", b"trusted.") and not name.startswith((b"user.overlay.", b"trusted.overlay."))
     return name in (b"security.capability", b"system.posix_acl_access", b"system.posix_acl_default")
+
+
+def is_kernel_device(device: tuple[int, int]) -> bool:
+    """Say whether a Linux kernel can have a device of this number (12 and 20 bits, MKDEV of linux/kdev_t.h)."""
+    return 0 <= device[0] < 1 << 12 and 0 <= device[1] < 1 << 20
+
+
+def kernel_device(entry: Entry) -> tuple[int, int]:
+    """Return the number of a device that can be created. Raises HostileInput for others."""
+    if entry.device is None or entry.device == (0, 0) or not is_kernel_device(entry.device):
+        shown = ascii(entry.name.decode("utf-8", "surrogateescape"))
+        raise HostileInput(f"{shown} is a device of a number that no Linux kernel has")
+    return entry.device
 
 
 def format_directory(own: Entry, entries: Iterable[Entry], links_sha256: bytes | None = None) -> bytes:

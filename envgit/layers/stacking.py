@@ -9,6 +9,7 @@ from typing import NamedTuple
 from envgit.layers.cache import MAX_STACK, LayerCache
 from envgit.layers.descent import DIRECTORY_FLAGS
 from envgit.layers.materialise import materialise
+from envgit.layers.two_writers import Fork
 from envgit.model import DirectoryRef, TreeReader
 from envgit.monitor import Monitor
 
@@ -30,6 +31,7 @@ def ensure_stack(
     monitor: Monitor | None = None,
     sync: Callable[[int], None] | None = None,
     lent: Sequence[int] = (),
+    fork: Fork | None = None,
 ) -> tuple[str, ...]:
     """Return the layers, top first, that show `target`; materialise what is missing.
 
@@ -38,7 +40,7 @@ def ensure_stack(
     or a whole one; it shares its files with those it replaces. `cache.prepare` was called. Raises what `materialise` does.
 
     `lent`: open layers, top first, of another cache with the same ids on the same filesystem, that show of `target`
-    what is to be written: files are hard-linked from there.
+    what is to be written: files are hard-linked from there. `fork`: see materialise().
     """
     names = cache.find_stack(target.key)
     if names is None:
@@ -49,7 +51,7 @@ def ensure_stack(
             if found is not None:
                 below, base = found, candidate.root
                 break
-        names = (_make_layer(cache, target.root, base, reader, (), monitor, sync, lent), *below)
+        names = (_make_layer(cache, target.root, base, reader, (), monitor, sync, lent, fork), *below)
         cache.record_stack(target.key, names)
     if len(names) > MAX_STACK:
         bottom = shallow()
@@ -69,6 +71,7 @@ def _make_layer(
     monitor: Monitor | None,
     sync: Callable[[int], None] | None,
     lent: Sequence[int] = (),
+    fork: Fork | None = None,
 ) -> str:
     layer = cache.begin_layer()
     opened: list[int] = []
@@ -76,7 +79,7 @@ def _make_layer(
         for path in (layer.path, *[cache.layer_path(name) for name in link_from]):
             opened.append(os.open(path, DIRECTORY_FLAGS))
         known = [*opened[1:], *lent]
-        materialise(target, base, reader, opened[0], cache.disk_ids, monitor=monitor, link_from=known)
+        materialise(target, base, reader, opened[0], cache.disk_ids, monitor=monitor, link_from=known, fork=fork)
         return cache.publish(layer, sync)
     except BaseException:
         cache.discard(layer)

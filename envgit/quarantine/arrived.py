@@ -9,11 +9,12 @@ from typing import NamedTuple
 from envgit.quarantine.errors import RefusedObjects
 from envgit.quarantine.pack_scan import Found
 from envgit.store.object_store import MissingObject, ObjectStore
+from envgit.store.objects import hash_object
 from envgit.store.pack_reader import Pack
 
 
 class Known(NamedTuple):
-    """What is known of an object without its bytes. `sha256`: of a blob's content."""
+    """What is known of an object without its bytes. `sha256`: of a blob's content, b"" when nobody read it yet."""
 
     type: str
     size: int
@@ -21,7 +22,8 @@ class Known(NamedTuple):
 
 
 class ArrivedObjects:
-    """Reads objects by id: those that arrived from packs that were checked a moment ago, others from `ours`, verified."""
+    """Reads objects by id: those that arrived from packs that were checked a moment ago; what nobody read yet, and
+    what is in `ours`, verified."""
 
     def __init__(self, ours: ObjectStore) -> None:
         self.ours = ours
@@ -53,7 +55,11 @@ class ArrivedObjects:
         """Return (type, content). Raises RefusedObjects when nobody has it."""
         place = self._found.get(oid)
         if place is not None:
-            return place[1].read(place[2], self.read)
+            known, pack, offset = place
+            type, data = pack.read(offset, self.read)
+            if known.type == "blob" and not known.sha256 and hash_object(type, data) != oid:
+                raise RefusedObjects(f"object {oid.hex()} has other content than its id says")
+            return type, data
         try:
             return self.ours.read(oid)
         except MissingObject:

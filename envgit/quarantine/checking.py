@@ -19,6 +19,7 @@ from envgit.quarantine.arrived_pack import check_pack
 from envgit.quarantine.commits import CommitCheck
 from envgit.quarantine.errors import CheckExceeded, RefusedObjects
 from envgit.quarantine.history import OwnHistory, find_new_history
+from envgit.quarantine.own_pack import survey_pack
 from envgit.store.object_store import ObjectStore
 
 _MEMORY_BYTES = 3 << 30
@@ -29,7 +30,8 @@ _ADVANCE_COMMITS = 16
 
 
 class Request(NamedTuple):
-    """`packs`: paths without `.pack`; `own_tips`: what our refs hold; `cut`, `uncut`: see find_new_history."""
+    """`packs`: paths without `.pack`; `own_tips`: what our refs hold; `cut`, `uncut`: see find_new_history; `lent`: those of
+    `packs` that another repository of this user has."""
 
     git_dir: str
     packs: tuple[str, ...]
@@ -37,6 +39,7 @@ class Request(NamedTuple):
     own_tips: tuple[bytes, ...]
     cut: tuple[bytes, ...]
     uncut: tuple[bytes, ...]
+    lent: tuple[str, ...] = ()
 
 
 class Verdict(NamedTuple):
@@ -102,7 +105,8 @@ def check(request: Request, send: Send) -> Verdict:
     ours = ObjectStore(request.git_dir)
     objects = ArrivedObjects(ours)
     for path in request.packs:
-        objects.add_pack(path, check_pack(path, advance, send))
+        found = survey_pack(path, advance) if path in request.lent else None
+        objects.add_pack(path, check_pack(path, advance, send) if found is None else found)
     own = OwnHistory(ours, request.own_tips)
     history = find_new_history(objects, own, request.tips, frozenset(request.cut), request.uncut)
     send(b"c%d" % len(history.commits))

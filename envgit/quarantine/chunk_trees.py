@@ -21,12 +21,12 @@ _FREE_BYTES = 8 << 30
 
 
 class ChunkTreeCheck:
-    """Remembers the sizes of groups. Raises RefusedObjects."""
+    """Remembers of groups their sizes, and whether all their chunks were read. Raises RefusedObjects."""
 
     def __init__(self, objects: ArrivedObjects, reader: GitTreeReader) -> None:
         self._objects = objects
         self._reader = reader
-        self._groups: dict[bytes, int] = {}
+        self._groups: dict[bytes, tuple[int, bool]] = {}
         self._left = _FREE_BYTES
 
     def check(self, child: Child, before: bytes | None) -> None:
@@ -35,14 +35,18 @@ class ChunkTreeCheck:
         content, entry = child.content, child.entry
         assert isinstance(content, GitContent)
         name = os.fsdecode(entry.name)
-        total = 0
+        total, is_read = 0, True
         for number, (mode, label, oid) in enumerate(self._tree(content.oid, name)):
             if mode != MODE_TREE or label != b"%06x" % number:
                 raise RefusedObjects(f"group {number} of the chunks of {name!r} has another name or mode")
-            total += self._group(oid, name)
+            size, all_read = self._group(oid, name)
+            total += size
+            is_read = is_read and all_read
         if total != entry.size:
             raise RefusedObjects(f"the chunks of {name!r} have {total} bytes, its metadata says {entry.size}")
         if (before is not None and total > _READ_WHOLE_BYTES) or total > min(_HASH_MAX_BYTES, self._left):
+            return
+        if not is_read:  # in packs that this user has elsewhere: see own_pack.py
             return
         self._left -= total
         self._reader.check_content(child)
@@ -53,11 +57,11 @@ class ChunkTreeCheck:
             raise RefusedObjects(f"the chunks of {name!r} are a {type}")
         return decode_tree(data)
 
-    def _group(self, oid: bytes, name: str) -> int:
-        size = self._groups.get(oid)
-        if size is not None:
-            return size
-        size = 0
+    def _group(self, oid: bytes, name: str) -> tuple[int, bool]:
+        done = self._groups.get(oid)
+        if done is not None:
+            return done
+        size, is_read = 0, True
         entries = self._tree(oid, name)
         if not 0 < len(entries) <= GROUP_MAX_CHUNKS:
             raise RefusedObjects(f"a group of the chunks of {name!r} has {len(entries)} of them")
@@ -68,5 +72,6 @@ class ChunkTreeCheck:
             if known.type != "blob" or not 0 < known.size <= CHUNK_MAX_BYTES:
                 raise RefusedObjects(f"chunk {index} of {name!r} is a {known.type} of {known.size} bytes")
             size += known.size
-        self._groups[oid] = size
-        return size
+            is_read = is_read and known.sha256 != b""
+        self._groups[oid] = (size, is_read)
+        return size, is_read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import NamedTuple
 
@@ -40,6 +40,10 @@ class Quarantine:
         self._shallow_after = shallow
         self._complete: frozenset[bytes] = frozenset()
         self._packs: tuple[str, ...] | None = None
+        self._tips: tuple[bytes, ...] = ()
+        self._own_tips: frozenset[bytes] = frozenset()
+        self._again: Callable[[], object] = lambda: None
+        self._lent: set[str] = set()
 
     @classmethod
     def create(cls, git_dir: str) -> Quarantine:
@@ -54,22 +58,38 @@ class Quarantine:
         return cls(path, os.path.abspath(git_dir), lock, shallow)
 
     def check(
-        self, tips: Iterable[bytes], monitor: Monitor, *, shallow: Iterable[bytes] = (), limits: Limits | None = None
+        self,
+        tips: Iterable[bytes],
+        monitor: Monitor,
+        *,
+        shallow: Iterable[bytes] = (),
+        lent: Iterable[str] = (),
+        limits: Limits | None = None,
     ) -> Checked:
         """Check everything that arrived, in a limited child, and that `tips` (commits, annotated tags) lead to whole environments.
 
-        `shallow`: the commits whose parents are missing, as the list has to be afterwards (Fetched.shallow); empty: what the
-        quarantine's own `shallow` says. Nothing of ours is changed. Raises RefusedObjects and its kinds, StorageError.
+        `shallow`: the commits whose parents are missing, as the list has to be afterwards (Fetched.shallow); empty: what
+        the quarantine's own `shallow` says. `lent`: names (`pack-<40 hex>`) of packs that another repository of this user
+        has: files in them are not read again (own_pack.py), nor in later checks. Nothing of ours is changed. Raises
+        RefusedObjects and its kinds, StorageError.
         """
         after = frozenset(shallow) or read_shallow(self.git_dir)
         packs = self._list_packs()
         objects = ObjectStore(self._own)
         uncut = tuple(oid for oid in self._shallow_before - after if parse_commit_links(objects.read(oid)[1])[1])
         own_tips = frozenset(folder.own_tips(self._own).values())
+        # All that was ever asked for: what is said of `shallow` is about the whole arrival, not about the last call's tips.
+        self._tips = tuple(dict.fromkeys((*self._tips, *tips)))
+        self._lent |= set(lent)
+        borrowed = tuple(path for path in packs if os.path.basename(path) in self._lent)
         verdict = check_in_child(
-            Request(self._own, packs, tuple(dict.fromkeys(tips)), tuple(own_tips), tuple(after), uncut), monitor, limits
+            Request(self._own, packs, self._tips, tuple(own_tips), tuple(after), uncut, borrowed),
+            monitor,
+            limits,
         )
         self._packs, self._shallow_after, self._complete = packs, after, verdict.complete
+        self._own_tips = own_tips
+        self._again = lambda: self.check((), monitor, shallow=after, limits=limits)
         return Checked(verdict.objects, sum(os.stat(path + ".pack").st_size for path in packs), verdict.commits)
 
     def admit(self) -> tuple[str, ...]:
@@ -79,6 +99,8 @@ class Quarantine:
         StorageError. Steps: admit-pack-sync, admit-index-sync, admit-pack, admit-index, admit-folder, and those of `shallow`.
         """
         assert self._packs is not None, "what arrived was not checked"
+        if not self._own_tips <= frozenset(folder.own_tips(self._own).values()):
+            self._again()  # a ref that the check leaned on is gone, perhaps its objects too (branch -D, gc)
         target = self._own + "/objects/pack"
         names = []
         for path in self._packs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 from envgit.errors import EnvgitError
 from envgit.sharing.linking import link_pack
@@ -16,21 +17,29 @@ from envgit.store.pack_reader import Pack
 _WORTH_LINKING = 0.5
 
 
-def take_known(
-    objects: ObjectStore, environ: Mapping[str, str], wanted: Iterable[bytes], folder: str
-) -> frozenset[bytes]:
+class Taken(NamedTuple):
+    """`tips` need not be fetched; `packs`: names (`pack-<40 hex>`) of what was linked."""
+
+    tips: frozenset[bytes]
+    packs: tuple[str, ...]
+
+
+_NOTHING = Taken(frozenset(), ())
+
+
+def take_known(objects: ObjectStore, environ: Mapping[str, str], wanted: Iterable[bytes], folder: str) -> Taken:
     """Link the shared packs that have what is wanted into `folder`, the objects/pack of a quarantine of this repository.
 
-    Returns those of `wanted` (commits, annotated tags) that need not be fetched: with the packs nothing of what they lead to is
-    missing. Only packs are linked of whose bytes that is at least half. Without their indexes: the caller checks and indexes
-    them like all that arrives. Never fails: what is not known is to be fetched.
+    The `tips` are those of `wanted` (commits, annotated tags) that need not be fetched: with the packs nothing of what they lead to
+    is missing. Only packs are linked of whose bytes that is at least half. All of them were verified when they came to this user,
+    with the indexes that go along. Never fails: what is not known is to be fetched.
     """
     with suppress(EnvgitError, OSError):
         shared = SharedPacks.open_(objects.git_dir, environ)
         if shared is not None:
             with shared.in_use():
                 return _take(objects, shared, tuple(dict.fromkeys(wanted)), folder)
-    return frozenset()
+    return _NOTHING
 
 
 class _Both:
@@ -49,7 +58,7 @@ class _Both:
         raise MissingObject(f"object {oid.hex()} is missing")
 
 
-def _take(objects: ObjectStore, shared: SharedPacks, wanted: tuple[bytes, ...], folder: str) -> frozenset[bytes]:
+def _take(objects: ObjectStore, shared: SharedPacks, wanted: tuple[bytes, ...], folder: str) -> Taken:
     store = shared.objects()
     both = _Both(objects, store)
     missing: dict[bytes, set[bytes]] = {}
@@ -58,12 +67,14 @@ def _take(objects: ObjectStore, shared: SharedPacks, wanted: tuple[bytes, ...], 
             with suppress(EnvgitError):
                 missing[tip] = {oid for oid in find_reachable(both, [tip]) if not objects.contains(oid)}
     here: set[bytes] = set()
+    names: list[str] = []
     for pack in _choose(store.packs(), set().union(*missing.values())):
         with suppress(EnvgitError):
-            name = link_pack(pack.path, folder, index=False).name
+            name = link_pack(pack.path, folder).name
             shared.touch(name)
+            names.append(name)
             here.update(oid for _, oid, _ in pack.index.entries())
-    return frozenset(tip for tip, needed in missing.items() if needed <= here)
+    return Taken(frozenset(tip for tip, needed in missing.items() if needed <= here), tuple(names))
 
 
 def _choose(packs: Iterable[Pack], needed: Collection[bytes]) -> list[Pack]:

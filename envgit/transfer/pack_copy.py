@@ -25,11 +25,13 @@ _REF_DELTA = 7
 
 
 class Copied(NamedTuple):
-    """`objects`: that were wanted and not there. `linked_bytes`: of packs that both share now; `written_bytes`: of the new pack."""
+    """`objects`: that were wanted and not there. `linked_bytes`: of packs that both share now; `written_bytes`: of the new pack;
+    `lent`: the names of the shared ones."""
 
     objects: int
     linked_bytes: int
     written_bytes: int
+    lent: tuple[str, ...] = ()
 
 
 def copy_objects(source: ObjectStore, wanted: Collection[bytes], target: ObjectStore, monitor: Monitor) -> Copied:
@@ -40,24 +42,27 @@ def copy_objects(source: ObjectStore, wanted: Collection[bytes], target: ObjectS
     """
     rest = set(wanted)
     linked = 0
+    lent: list[str] = []
     for pack in _whole_packs(source, rest):
         try:
             with suppress(OSError):
                 os.utime(pack.path)  # git prunes by this time what no ref reaches yet
-            linked += link_pack(pack.path, target.objects_dir + "/pack").bytes
+            made = link_pack(pack.path, target.objects_dir + "/pack")
         except NotShareable:
             continue
+        linked += made.bytes
+        lent.append(made.name)
         rest.difference_update(oid for _, oid, _ in pack.index.entries())
     rest -= _freshen(target, rest)
     if not rest:
-        return Copied(len(wanted), linked, 0)
+        return Copied(len(wanted), linked, 0, tuple(lent))
     writer = PackFileWriter(target.objects_dir)
     try:
         _write(source, rest, writer, monitor)
         result = writer.finish()
     finally:
         writer.abort()
-    return Copied(len(wanted), linked, result.bytes)
+    return Copied(len(wanted), linked, result.bytes, tuple(lent))
 
 
 def _whole_packs(source: ObjectStore, wanted: Collection[bytes]) -> list[Pack]:

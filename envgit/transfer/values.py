@@ -21,11 +21,13 @@ class Advertised(NamedTuple):
 
 class Fetched(NamedTuple):
     """What arrived: `bytes` and `objects` of its packs (0: everything was there). `shallow`: the whole list of commits whose
-    parents are missing, as it has to be afterwards: what the quarantine had, changed by this fetch."""
+    parents are missing, as it has to be afterwards: what the quarantine had, changed by this fetch.
+    `lent`: names of those packs that came as they are from another repository of this user."""
 
     bytes: int
     objects: int
     shallow: tuple[_Oid, ...] = ()
+    lent: tuple[str, ...] = ()
 
 
 class RefUpdate(NamedTuple):

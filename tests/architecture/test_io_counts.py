@@ -94,4 +94,5 @@ def test_no_reader_is_called_behind_the_counters_back() -> None:
         and isinstance(node.value, ast.Name)
         and (node.value.id, node.attr) == ("pack", "read")
     ]
-    assert set(callers) <= {"object_store.py", "verify.py"}
+    not_in_a_store_yet = {"arrived.py", "own_pack.py"}  # the quarantine's, in a process of its own
+    assert set(callers) <= {"object_store.py", "verify.py"} | not_in_a_store_yet

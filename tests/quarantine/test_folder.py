@@ -220,6 +220,47 @@ def test_what_was_cut_can_be_fetched_later(home: Home) -> None:
     assert git(str(home.git_dir), "rev-list", "--count", "refs/heads/shallow") == "4"
 
 
+def test_a_second_check_keeps_where_the_first_ones_were_cut(home: Home) -> None:
+    """As a fetch with a depth does: branches first, then the tags that follow."""
+    made = Environment()
+    line, other = chain(made, 3), [made.commit(made.root(tool=b"%d" % number)) for number in range(1)]
+    other += [made.commit(made.root(tool=b"1"), *other), made.commit(made.root(tool=b"2"), *other)]
+    cut = {line[1], other[1]}
+    with home.quarantine(made.objects.pack([line[0], other[0]])) as arrived:
+        other_tip = made.commit(made.root(), other[1])
+        del made.objects.known[other_tip]
+        arrived.check([line[2], other[1]], NullMonitor(), shallow=cut)
+        arrived.check([line[2]], NullMonitor(), shallow=cut)
+        arrived.admit()
+    assert read_shallow(str(home.git_dir)) == cut
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_the_check_leaned_on_may_go_before_it_is_admitted(home: Home, gone: bool) -> None:
+    """branch -D (and gc) meanwhile: what arrived is complete without it, or is not admitted."""
+    made = home.environment
+    packs = set(home.git_dir.glob("objects/pack/*"))
+    before = set(made.objects.known)
+    side = made.commit(made.root(made.file(b"side", b"side\n")), home.base)
+    home.accept(made.objects.pack(before), side)
+    home.store.refs.update("refs/heads/side", side, None)
+    known = set(made.objects.known)
+    tip = made.commit(made.root(made.file(b"side", b"side\n"), made.file(b"more", b"more\n")), side)
+    with home.quarantine(made.objects.pack(known)) as arrived:
+        arrived.check([tip], NullMonitor())
+        home.store.refs.update("refs/heads/side", None, side)
+        if gone:
+            for path in set(home.git_dir.glob("objects/pack/*")) - packs:
+                path.unlink()
+            left = photograph(home.git_dir)
+            with pytest.raises(RefusedObjects, match="is missing"):
+                arrived.admit()
+            assert photograph(home.git_dir) == left
+        else:
+            assert len(arrived.admit()) == 1
+            assert git(str(home.git_dir), "rev-list", "--count", tip.hex()) == "3"
+
+
 def test_a_quarantine_needs_a_repository(tmp_path: Path) -> None:
     with pytest.raises(StorageError):
         Quarantine.create(str(tmp_path / "nothing"))

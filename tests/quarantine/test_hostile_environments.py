@@ -127,6 +127,16 @@ def config_nested_without_end(made: Environment) -> bytes:
     return made.commit(made.root(), config=b"[" * 500_000)
 
 
+@case("more than 64 lists and objects")
+def config_nested_deeper_than_a_later_reader_can_follow(made: Environment) -> bytes:
+    return made.commit(made.root(), config=b'{"Labels": %b%b}' % (b"[" * 3000, b"]" * 3000))
+
+
+@case("more than 64 lists and objects")
+def config_of_objects_in_objects(made: Environment) -> bytes:
+    return made.commit(made.root(), config=b'{"a": ' * 65 + b"1" + b"}" * 65)
+
+
 @case("not a JSON object")
 def config_a_list(made: Environment) -> bytes:
     return made.commit(made.root(), config=b"[]")

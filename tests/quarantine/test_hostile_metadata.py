@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from binascii import b2a_base64
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
+from envgit.errors import HostileInput
+from envgit.layers.materialise import materialise
 from envgit.layers.metadata import format_links
+from envgit.model import Child, DiskIds, Entry
 from envgit.store.objects import decode_tree
-from envgit.trees import MODE_FILE
+from envgit.store.repository import create_bare
+from envgit.trees import MODE_FILE, GitTreeReader
 from tests.quarantine.builder import Environment
 from tests.quarantine.conftest import Home
 from tests.quarantine.forging import Cases, oid_of, swap, with_meta
@@ -76,6 +82,76 @@ def with_links(made: Environment, table: bytes, folder: bytes = b"") -> bytes:
         return meta.replace(own + (b" links=" + rest if rest else b""), own + b" links=" + digest, 1)
 
     return with_meta(made, folder, change, {b"%links": (MODE_FILE, made.objects.put("blob", table))})
+
+
+def value(data: bytes) -> bytes:
+    return b2a_base64(data, newline=False)
+
+
+CAPS = bytes(16)
+ODD_INODES = {
+    "major": (lambda meta: meta + b"x b 0600 0 0 0 4096:0\n", "4096:0"),
+    "minor": (lambda meta: meta + b"x c 0600 0 0 0 0:1048576\n", "0:1048576"),
+    "every bit": (lambda meta: meta + b"x c 0600 0 0 0 4294967295:4294967295\n", "4294967295:4294967295"),
+    "large value": (lambda meta: meta + b"x p 0600 0 0 0 x:user.a=" + value(bytes(65537)) + b"\n", "65537 bytes"),
+    "name of a prefix": (lambda meta: meta + b"x p 0600 0 0 0 x:user.=eA==\n", "cannot|can be stored"),
+    "name of the other prefix": (lambda meta: meta + b"x p 0600 0 0 0 x:trusted.=eA==\n", "can be stored"),
+    "long name": (lambda meta: meta + b"x p 0600 0 0 0 x:user." + b"n" * 251 + b"=eA==\n", "can be stored"),
+    "garbage for a capability": (
+        lambda meta: meta + b"x p 0600 0 0 0 x:security.capability=" + value(b"garbage") + b"\n", "capability that is none"),
+    "capability of version 1": (
+        lambda meta: meta + b"x p 0600 0 0 0 x:security.capability=" + value(b"\1\0\0\1" + CAPS) + b"\n", "that is none"),
+    "capability of another user namespace": (
+        lambda meta: meta + b"x p 0600 0 0 0 x:security.capability=" + value(b"\1\0\0\3" + CAPS + b"root") + b"\n",
+        "that is none"),
+    "ACL of another version": (
+        lambda meta: meta + b"x p 0600 0 0 0 x:system.posix_acl_access=" + value(b"\3\0\0\0" + CAPS) + b"\n", "that is none"),
+    "ACL that is cut off": (
+        lambda meta: meta + b"x p 0600 0 0 0 x:system.posix_acl_access=" + value(b"\2\0\0\0" + CAPS[:-1]) + b"\n",
+        "that is none"),
+    "ACL of nothing": (lambda meta: meta + b"x p 0600 0 0 0 x:system.posix_acl_access=\n", "that is none"),
+    "of a directory itself": (
+        swap(b". 0755 0 0 0", b". 0755 0 0 0 x:system.posix_acl_default=eA=="), "posix_acl_default that is none"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_INODES)
+def test_what_no_kernel_takes(home: Home, name: str) -> None:
+    change, said = ODD_INODES[name]
+    made = Environment()
+    tip = with_meta(made, b"etc", change)
+    message = home.refuse(made.objects.pack(), tip)
+    assert "/etc: " in message and any(part in message for part in said.split("|")), message
+
+
+def test_a_device_that_got_here_all_the_same_is_an_error_when_it_is_written(tmp_path: Path) -> None:
+    made = Environment()
+    root = made.root(Child(Entry(b"x", "c", 0o600, device=(4294967295, 4294967295)), None))
+    store = create_bare(str(tmp_path / "store"))
+    with store.objects.pack_session() as session:
+        for type, data in made.objects.known.values():
+            session.put(type, data)
+        session.finish()
+    store.objects.refresh()
+    (tmp_path / "out").mkdir()
+    fd = os.open(tmp_path / "out", os.O_RDONLY)
+    try:
+        with pytest.raises(HostileInput, match="'x' is a device of a number that no Linux kernel has"):
+            materialise(root, None, GitTreeReader(store.objects), fd, DiskIds(single=True), devices=True)
+    finally:
+        os.close(fd)
+
+
+def test_the_largest_that_a_kernel_takes(home: Home) -> None:
+    made = Environment()
+    lines = (
+        b"v c 0600 0 0 0 4095:1048575",
+        b"w p 0600 0 0 0 x:security.capability=" + value(b"\1\0\0\2" + CAPS),
+        b"x p 0600 0 0 0 x:system.posix_acl_access=" + value(b"\2\0\0\0" + CAPS),
+        b"y p 0600 0 0 0 x:user." + b"n" * 250 + b"=" + value(bytes(65536)),
+    )
+    tip = with_meta(made, b"etc", lambda meta: meta + b"\n".join(lines) + b"\n")
+    assert home.accept(made.objects.pack(), tip).commits == 1
 
 
 LINKS = {

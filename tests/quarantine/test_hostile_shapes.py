@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
+from itertools import pairwise
 
 import pytest
 
@@ -31,6 +32,52 @@ def few_objects_a_tree_without_end(made: Environment) -> bytes:
     for _ in range(8):
         child = made.folder(b"0", *(Child(child.entry._replace(name=b"%d" % n), child.content) for n in range(10)))
     return made.commit(made.root(child))
+
+
+def million(made: Environment, name: bytes) -> Child:
+    """A folder of 1,111,110 others, of seven objects."""
+    child = made.folder(b"0")
+    for _ in range(6):
+        child = made.folder(b"0", *(Child(child.entry._replace(name=b"%d" % n), child.content) for n in range(10)))
+    return Child(child.entry._replace(name=name), child.content)
+
+
+def growing(home: Home, commits: int) -> list[bytes]:
+    """Commits of which each has a million entries more than the one before."""
+    made, line = home.environment, [home.base]
+    for many in range(1, commits + 1):
+        line.append(made.commit(made.root(*(million(made, b"m%d" % n) for n in range(many))), line[-1]))
+    return line[1:]
+
+
+def test_what_the_parent_has_counts_within_one_arrival(home: Home) -> None:
+    line = growing(home, 5)
+    pack = home.environment.objects.pack()
+    assert "more than 5000000 entries" in home.refuse(pack, line[-1])
+    assert home.accept(pack, line[-2]).commits == 4
+
+
+def test_what_the_parent_has_counts_over_many_arrivals(home: Home) -> None:
+    line = [home.base, *growing(home, 5)]
+    pack = home.environment.objects.pack()
+    for before, tip in pairwise(line[:-1]):
+        assert home.accept(pack, tip).commits == 1
+        home.store.refs.update("refs/heads/main", tip, before)
+    assert "more than 5000000 entries" in home.refuse(pack, line[-1])
+
+
+def test_a_folder_that_shares_with_the_parent_counts_in_other_places(home: Home) -> None:
+    """/a has, but for one file, what the parent has there; four more of it are too many."""
+    made = home.environment
+    first = made.commit(made.root(made.folder(b"a", million(made, b"m"))), home.base)
+    home.accept(made.objects.pack(), first)
+    home.store.refs.update("refs/heads/main", first, home.base)
+    changed = made.folder(b"a", million(made, b"m"), made.file(b"new", b"new\n"))
+    places = [Child(changed.entry._replace(name=b"a%d" % n), changed.content) for n in range(4)]
+    tip = made.commit(made.root(changed, *places), first)
+    assert "more than 5000000 entries" in home.refuse(made.objects.pack(), tip)
+    tip = made.commit(made.root(changed, *places[1:]), first)
+    assert home.accept(made.objects.pack(), tip).commits == 1
 
 
 # big files

@@ -40,15 +40,16 @@ def commit(folder: Path, files: dict[str, bytes], parents: tuple[str, ...] = ())
 
 
 def take_known(objects: ObjectStore, environ: dict[str, str], wanted: list[bytes]) -> frozenset[bytes]:
-    """Take what is known into a repository without a quarantine; git makes the indexes that a quarantine would."""
+    """Take what is known into a repository without a quarantine."""
     folder = objects.objects_dir + "/pack"
     before = set(os.listdir(folder))
     taken = known.take_known(objects, environ, wanted, folder)
     for name in set(os.listdir(folder)) - before:
-        assert name.endswith(".pack")
-        subprocess.run(["git", "index-pack", f"{folder}/{name}"], check=True, capture_output=True)
+        stem, _, suffix = name.rpartition(".")
+        assert stem in taken.packs and suffix in ("pack", "idx")
+        subprocess.run(["git", "verify-pack", f"{folder}/{stem}.idx"], check=True, capture_output=True)
     objects.refresh()
-    return taken
+    return taken.tips
 
 
 @pytest.fixture

@@ -207,11 +207,17 @@ def test_killed_at_any_step_the_next_one_does_it(half: User) -> None:
 @pytest.mark.parametrize("number", [28, 5])
 def test_a_shared_folder_on_a_failing_disk_does_not_stop_an_import(half: User, number: int) -> None:
     steps = steps_of(half, half.store("whole"))
-    for step in sorted({step for step in steps if step.startswith("share-")}):
+    chosen = sorted({step for step in steps if step.startswith("share-")})
+    assert chosen
+    for step in chosen:
+        shutil.rmtree(half.shared)
+        put(half, half.store("first-" + step), BLOBS[:30])
         objects = half.store("with-" + step)
+        hit: list[str] = []
 
-        def fail(reached: str, step: str = step) -> None:
+        def fail(reached: str, step: str = step, hit: list[str] = hit) -> None:
             if reached == step:
+                hit.append(reached)
                 raise OSError(number, os.strerror(number))
 
         storage.set_fault_hook(fail)
@@ -219,6 +225,7 @@ def test_a_shared_folder_on_a_failing_disk_does_not_stop_an_import(half: User, n
             put(half, objects, BLOBS[:30] + OTHERS[:30])
         finally:
             storage.set_fault_hook(None)
+        assert hit, step
 
 
 def test_two_at_once_share(user: User) -> None:
