@@ -142,9 +142,13 @@ class _Verification:
         tag = parse_tag(data)
         verdict = check_tag_signature(data, self._settings)
         written = os.fsdecode(tag.name)
-        if verdict.good and self._repo.refs.resolve(TAG_PREFIX + name) == oid and written != name:
+        base = name.partition("@{")[0]
+        refs = (full for full in (base, "refs/" + base, TAG_PREFIX + base) if full.startswith(TAG_PREFIX))
+        asked = next((full for full in refs if self._repo.refs.resolve(full) is not None), TAG_PREFIX + written)
+        if verdict.good and asked != TAG_PREFIX + written:
             # The ref is not signed: whoever can write refs could show the signed v1 as v2.
-            verdict = verdict._replace(state="bad", detail=f"what was signed is the tag {written}, not {name}")
+            short = asked.removeprefix(TAG_PREFIX)
+            verdict = verdict._replace(state="bad", detail=f"what was signed is the tag {written}, not {short}")
         commit = peel(self._repo, oid)
         if commit != tag.target and verdict.good:
             verdict = verdict._replace(state="bad", detail="it names another tag, not a commit")

@@ -29,7 +29,7 @@ def record_image(repo: Repository, stamp: Stamp, open_: Callable[[], Image]) -> 
                 chain = write_chain(session, image, known.find_prefix(image.chain_ids), repo.reader, repo.monitor)
                 session.finish()
             repo.objects.refresh()
-            known.add(zip(image.chain_ids, chain.commits, strict=False))
+            known.add(image.chain_ids, chain)
             return read_snapshot(repo.objects, chain.top)
 
         def write_base(writer: TreeWriter, below: Snapshot) -> Written:

@@ -12,11 +12,11 @@ def prune_build_cache(repo: Repository, before: float) -> None:
     """Drop the downloads that no build has used since `before` (seconds), and what the index says of commits that are gone.
 
     Nothing is lost that a build would not find again. Safe beside builds: a line that one appends meanwhile may go, then its
-    commit is found by its trailer.
+    commit is found by its trailer, or its layer is read again.
     """
     prune_downloads(repo.path(FOLDER, "downloads"), before)
     _prune_index(repo, "index")
-    _prune_index(repo, "images")
+    _prune_index(repo, "read-layers")
 
 
 def _prune_index(repo: Repository, name: str) -> None:
@@ -33,7 +33,7 @@ def _prune_index(repo: Repository, name: str) -> None:
 
 def _is_of_use(repo: Repository, line: bytes) -> bool:
     try:
-        oid = bytes.fromhex(line.decode("ascii").partition(" ")[2])
+        oid = bytes.fromhex(line.decode("ascii").rpartition(" ")[2])
     except ValueError:
         return False
     return line.endswith(b"\n") and len(oid) == 20 and repo.objects.contains(oid)

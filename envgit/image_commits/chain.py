@@ -19,13 +19,14 @@ _EMAIL: Final = b"image@envgit.invalid"
 
 
 class Chain(NamedTuple):
-    """`commits`: one for each layer, the lowest first; of an image without layers one. `config`: config.json of them all.
+    """`commits`: one for each layer, the lowest first; of an image without layers one. `roots`: their files, in the same order.
+    `config`: config.json of them all.
 
     `reused`: of how many layers, from the lowest on, the tree was there already. `imported`: None when it was of all.
     """
 
     commits: tuple[bytes, ...]
-    root: DirectoryRef
+    roots: tuple[DirectoryRef, ...]
     config: bytes
     reused: int
     imported: Imported | None
@@ -33,6 +34,10 @@ class Chain(NamedTuple):
     @property
     def top(self) -> bytes:
         return self.commits[-1]
+
+    @property
+    def root(self) -> DirectoryRef:
+        return self.roots[-1]
 
 
 def write_chain(
@@ -52,7 +57,7 @@ def write_chain(
             reading.start_from(len(known), known[-1], reader)
     config = format_config(image.config)
     commits: list[bytes] = []
-    root: DirectoryRef | None = None
+    roots: list[DirectoryRef] = []
     for number, history in enumerate(image.history):
         trailers: tuple[bytes, ...] = ()
         if count:
@@ -64,6 +69,7 @@ def write_chain(
             if count:
                 reading.apply_next()
             root = reading.write()
+        roots.append(root)
         who = Signature(_NAME, _EMAIL, history.seconds)
         commits.append(
             write_snapshot(
@@ -77,6 +83,5 @@ def write_chain(
                 trailers=trailers,
             )
         )
-    assert root is not None
     imported = None if known and len(known) == count else reading.finish()
-    return Chain(tuple(commits), root, config, len(known), imported)
+    return Chain(tuple(commits), tuple(roots), config, len(known), imported)

@@ -115,6 +115,8 @@ def _helper_of(fields: Mapping[str, object], host: str, path: str) -> tuple[str,
 def _replacing(file: str) -> Iterator[dict[str, object]]:
     """Yield what the file holds, and write what became of it. Atomic; the file a link leads to is the one replaced."""
     file = os.path.realpath(file)
+    if os.path.lexists(file) and not os.path.isfile(file):  # a device would be replaced by a file, for everybody
+        raise UsageError(f"{file} is no plain file", hint="name another one in REGISTRY_AUTH_FILE")
     folder = os.path.dirname(file)
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)

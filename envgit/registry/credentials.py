@@ -67,7 +67,7 @@ def auth_files(environ: Mapping[str, str]) -> Iterator[str]:
 def read_auth_file(file: str) -> dict[str, object] | None:
     """Return what a file holds, None when there is none that can be read. Raises UsageError."""
     try:
-        with open(file, "rb") as stream:
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:  # a FIFO keeps nobody
             data = stream.read(_MOST_BYTES)
     except OSError:
         return None

@@ -94,6 +94,10 @@ class Uploader:
             raise SourceError(f"the manifest {reference} of {self.name} is damaged", hint="ask who runs the registry")
         return document
 
+    def require_manifest(self, reference: str) -> None:
+        """Raise NotFound, which says whether it is missing or needs a login, where a tag or digest names nothing."""
+        self._client.fetch_manifest(reference, _ACCEPT)
+
     def get_blob(self, digest: str, size: int) -> BlobStream:
         """Begin to download a blob of `size` bytes; what comes is not verified."""
         return self._client.open_blob(digest, size)

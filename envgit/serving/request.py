@@ -53,14 +53,16 @@ def _checked(lines: list[tuple[bytes, bytes]], public: Public) -> Iterator[tuple
                 raise NotPublic(f"upload-pack: not our ref {oid.hex()}")
         elif line.startswith(b"have ") and _read_oid(line) not in public.objects:
             line = UNKNOWN_HAVE  # not left out: a client that named something is answered in another way than one that did not
+        elif line.startswith(b"shallow ") and _read_oid(line, b"shallow ") not in public.objects:
+            continue  # upload-pack sends the parents of what a client names here, once it is no longer cut
         elif line.startswith(b"deepen-not "):
             _check_name(line.removeprefix(b"deepen-not ").rstrip(b"\n"), public)
         yield marker, line
 
 
-def _read_oid(line: bytes) -> bytes:
+def _read_oid(line: bytes, word: bytes = b"want ") -> bytes:
     try:
-        return parse_oid(line[5 : 5 + _OID_HEX].decode("ascii", "replace"))
+        return parse_oid(line[len(word) : len(word) + _OID_HEX].decode("ascii", "replace"))
     except InvalidName:
         raise BadRequest("the request names an object by what is no id") from None
 

@@ -35,19 +35,23 @@ def check_openpgp(payload: bytes, signature: bytes, settings: SigningSettings) -
     if said.late:
         return Verdict("bad", detail=said.reason())
     results: list[tuple[State, str]] = []
-    fingerprint, trust = "", 0
-    for line in said.out.splitlines():
+    fingerprints: list[str] = []
+    levels: list[int] = []
+    for line in said.out.split("\n"):  # not splitlines(): gpg prints U+2028 and U+0085 of a user id as they are
         if not line.startswith(_STATUS):
             continue
         word, _, rest = line.removeprefix(_STATUS).partition(" ")
         if word in _RESULTS:
             results.append((_RESULTS[word], rest))
         elif word == "VALIDSIG":
-            fingerprint = rest.partition(" ")[0]
+            fingerprints.append(rest.partition(" ")[0])
         elif word in _LEVELS:
-            trust = _LEVELS[word]
-    if len(results) != 1:  # several signatures in one: which of them would count?
+            levels.append(_LEVELS[word])
+    if (
+        len(results) != 1 or len(fingerprints) > 1 or len(levels) > 1
+    ):  # several signatures in one: which of them would count?
         return Verdict("bad", detail="it holds several signatures" if results else said.reason())
+    fingerprint, trust = (fingerprints or [""])[0], (levels or [0])[0]
     state, rest = results[0]
     identifier, _, name = rest.partition(" ")
     key = f"OpenPGP key {fingerprint or identifier}"

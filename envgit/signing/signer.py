@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from shutil import which
 from typing import TypeAlias
 
 from envgit.errors import EnvgitError
@@ -18,6 +19,7 @@ from envgit.signing.signed_object import BadSignature, check_armour
 
 _SECONDS = 300.0
 """As long as a person may take for a passphrase or to touch a token."""
+_SET_KEY = "envgit config user.signingKey ~/.ssh/id_ed25519.pub"
 _TOUCH = "Confirm user presence"
 
 Sign: TypeAlias = Callable[[bytes], bytes]
@@ -47,14 +49,16 @@ def open_signer(
         if not name:
             raise SigningFailed(
                 "user.signingKey is not set, so there is no key to sign with",
-                hint="envgit config user.signingKey ~/.ssh/id_ed25519.pub",
+                hint=_SET_KEY,
             )
         program = settings.ssh_program
         words, file = ssh_keys.sign_words(name, settings)
     else:
         program = settings.gpg_program
         words = openpgp_keys.sign_words(name or committer)
-    running = _Running(program, words, settings, file, format, note, seconds)
+    if not name and which(program, path=settings.environ.get("PATH")) is None:
+        raise SigningFailed(f"user.signingKey is not set, and there is no {program} to find a key", hint=_SET_KEY)
+    running = _Running(program, words, settings, file, format, note, seconds, named=bool(name))
     try:
         yield running.sign
     finally:
@@ -73,7 +77,10 @@ class _Running:
         format: Format,
         note: Callable[[str], None],
         seconds: float,
+        *,
+        named: bool,
     ) -> None:
+        self._named = named
         path = find_program(program, settings.environ)
         environ = program_environment(settings.environ)
         if format == "openpgp" and "GPG_TTY" not in environ:
@@ -100,7 +107,7 @@ class _Running:
         if said is None:
             raise SigningFailed(
                 f"{self._program} took longer than {self._seconds:.0f} s",
-                hint=self._way("it may wait for a passphrase"),
+                hint=self._way("it may wait for a passphrase", payload),
             )
         error = said[1].decode("utf-8", "replace")
         try:
@@ -109,11 +116,17 @@ class _Running:
             return check_armour(said[0])
         except BadSignature:
             reason = Said(1, "", error).reason()
-            raise SigningFailed(f"{self._program} made no signature: {reason}", hint=self._way("")) from None
+            raise SigningFailed(f"{self._program} made no signature: {reason}", hint=self._way("", payload)) from None
 
-    def _way(self, why: str) -> str:
-        try_ = "ssh-add -L lists the agent's keys" if self._format == "ssh" else "gpg --list-secret-keys lists yours"
-        return f"{why + '; ' if why else ''}{try_}; without a signature: envgit commit --no-gpg-sign"
+    def _way(self, why: str, payload: bytes) -> str:
+        if not self._named:
+            try_ = _SET_KEY
+        else:
+            try_ = (
+                "ssh-add -L lists the agent's keys" if self._format == "ssh" else "gpg --list-secret-keys lists yours"
+            )
+        without = "tag --no-sign" if payload.startswith(b"object ") else "commit --no-gpg-sign"
+        return f"{why + '; ' if why else ''}{try_}; without a signature: envgit {without}"
 
     def _hear(self, said: bytes) -> None:
         """Pass on that a token waits; everything else is only of interest when it fails."""

@@ -9,6 +9,7 @@ from envgit.errors import NotARepository, StorageError, UnsupportedRepository
 from envgit.store import storage
 
 FORMAT_FEATURE = "envgit-format-1"
+_HIDE_OWN_REFS = b"\thideRefs = refs/envgit\n"
 KNOWN_FEATURES = frozenset({FORMAT_FEATURE})
 
 
@@ -66,8 +67,24 @@ def refuse_lazy(git_dir: str) -> None:
         )
 
 
+def _hide_own_refs(git_dir: str) -> None:
+    """Keep git from showing refs/envgit to others, and from taking orders about it (git-config(1), transfer.hideRefs)."""
+    path = git_dir + "/config"
+    try:
+        with open(path, "rb") as file:
+            text = file.read()
+    except FileNotFoundError:
+        text = b""
+    except OSError as error:
+        storage.fail("read", path, error)
+    if _HIDE_OWN_REFS not in text:
+        end = b"" if not text or text.endswith(b"\n") else b"\n"
+        storage.write_file(path, text + end + b"[transfer]\n" + _HIDE_OWN_REFS, step="adopt-config")
+
+
 def admit(git_dir: str) -> None:
     """Make a bare clone a repository of this format, durably. The caller checked what is in it."""
+    _hide_own_refs(git_dir)
     storage.write_file(git_dir + "/.gitignore", b"*\n", step="adopt-file")
     try:
         os.chmod(git_dir, 0o700)

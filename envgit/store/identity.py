@@ -11,10 +11,13 @@ from envgit.store.config_files import config_files
 from envgit.store.dates import format_offset, parse_date
 from envgit.store.objects import Signature
 
-_SECTION = re.compile(r'\[\s*([A-Za-z0-9.-]+)(?:\s+"([^"]*)")?\s*\](.*)')
+_SECTION = re.compile(r'\[\s*([A-Za-z0-9.-]+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\](.*)')
+_ESCAPED = re.compile(r"\\(.)")
 _VARIABLE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)\s*(?:=\s*(.*)|(?:[#;].*)?\Z)")
 _ZONE = re.compile(r".*\s([+-]\d{4})\s*\Z", re.DOTALL)
 _PEOPLE = ("user", "author", "committer")
+_LISTS = ("transfer.hiderefs",)
+"""Each line of these counts."""
 _MAX_INCLUDES = 10
 
 
@@ -62,7 +65,7 @@ def read_sections(git_dir: str, environ: Mapping[str, str], sections: Container[
     """Return the variables of some sections of git's configuration; later files win, includes are followed.
 
     Sections and variables are in lower case, sub-sections follow after a dot: `gpg.ssh.program`. A variable without a value is
-    "true".
+    "true"; the values of transfer.hideRefs are one text, a line for each.
     """
     home = environ.get("HOME", "")
     settings: dict[str, str] = {}
@@ -94,7 +97,8 @@ def _read_config(path: str, home: str, sections: Container[str], settings: dict[
     for line in lines:
         line = line.strip()
         if match := _SECTION.match(line):
-            section = match[1].lower() + (f".{match[2]}" if match[2] is not None else "")
+            inner = "" if match[2] is None else "." + _ESCAPED.sub(r"\1", match[2])
+            section = match[1].lower() + inner
             line = match[3].strip()
         if not (match := _VARIABLE.match(line)):
             continue
@@ -103,7 +107,7 @@ def _read_config(path: str, home: str, sections: Container[str], settings: dict[
             target = home + value[1:] if value.startswith("~/") else value
             _read_config(os.path.join(os.path.dirname(path), target), home, sections, settings, depth + 1)
         elif section in sections:
-            settings[key] = value
+            settings[key] = f"{settings[key]}\n{value}" if key in _LISTS and key in settings else value
 
 
 def _unquote(text: str) -> str:

@@ -31,7 +31,6 @@ class StoreStatistics(NamedTuple):
     """`pack_bytes` and `loose_bytes` are sizes on disk."""
 
     packs: int
-    packed_objects: int
     pack_bytes: int
     loose_objects: int
     loose_bytes: int
@@ -208,7 +207,7 @@ class ObjectStore:
                     for entry in entries:
                         loose += 1
                         loose_bytes += entry.stat(follow_symlinks=False).st_size
-        return StoreStatistics(len(packs), sum(pack.index.count for pack in packs), pack_bytes, loose, loose_bytes)
+        return StoreStatistics(len(packs), pack_bytes, loose, loose_bytes)
 
 
 def _check(oid: bytes, type: str, data: bytes, where: str) -> None:

@@ -10,6 +10,10 @@ _FORBIDDEN = frozenset(map(chr, range(0x21))) | frozenset("\x7f~^:?*[\\")
 NAME_MAX_BYTES = 240
 """Of one component: `.lock` is appended to it, and file systems end at 255."""
 
+NAME_MAX_PARTS = 64
+FULL_NAME_MAX_BYTES = 1024
+"""Of a whole name: it is a path below the repository, once more below logs/, and paths end at 4,096."""
+
 
 def is_ref_name(name: str) -> bool:
     """Whether `name` is a full ref name: below `refs/`, or a pseudo-ref such as HEAD."""
@@ -23,9 +27,17 @@ def check_ref_name(name: str) -> str:
     """Return a full ref name below `refs/`; raises InvalidName."""
     if not name.startswith("refs/") or _is_malformed(name):
         raise InvalidName(f"{name!r} is not a valid ref name", hint="see 'git help check-ref-format'")
-    if any(len(part.encode("utf-8", "surrogateescape")) > NAME_MAX_BYTES for part in name.split("/")):
+    if not is_keepable(name):
         raise InvalidName(f"{name[:40]!r}... is too long for a ref name")
     return name
+
+
+def is_keepable(name: str, growth: int = 0) -> bool:
+    """Whether a ref name is short enough for a file, also when it grows by so many bytes."""
+    data = name.encode("utf-8", "surrogateescape")
+    parts = data.split(b"/")
+    too_long = len(data) + growth > FULL_NAME_MAX_BYTES or len(parts) > NAME_MAX_PARTS
+    return not too_long and max(map(len, parts)) <= NAME_MAX_BYTES
 
 
 def check_branch_name(name: str) -> str:

@@ -55,9 +55,17 @@ class RefLock:
 class RefStore:
     """The refs of one repository. Reading takes no lock; a writer compares and swaps under git's own lock files."""
 
-    def __init__(self, git_dir: str) -> None:
+    def __init__(self, git_dir: str, warn: Callable[[str], object] | None = None) -> None:
         self.git_dir = git_dir
         self._packed = PackedRefs(git_dir)
+        self._warn = warn
+        self._warned: set[str] = set()
+
+    def warn_once(self, message: str) -> None:
+        """Say what whoever names a ref should know."""
+        if self._warn is not None and message not in self._warned:
+            self._warned.add(message)
+            self._warn(message)
 
     def _read_loose(self, name: str) -> str | bytes | None:
         """Return a ref's own file: the name it points to, or an oid; None without file."""

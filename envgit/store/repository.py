@@ -29,6 +29,7 @@ _CONFIG = b"""\
 \tdenyNonFastForwards = false
 [transfer]
 \tfsckObjects = true
+\thideRefs = refs/envgit
 """
 _FOLDERS = (
     "objects",

@@ -155,13 +155,21 @@ class _Resolver:
 
     def _dwim(self, name: str) -> tuple[str, bytes | None]:
         """Return (full name, oid) by the rules of gitrevisions(7)."""
-        for rule in _RULES:
-            full = rule.format(name)
-            if is_ref_name(full):
-                oid = self._refs.resolve(full)
-                if oid is not None:
-                    return full, oid
-        return "", None
+        found = [
+            (full, oid)
+            for full in (rule.format(name) for rule in _RULES)
+            if is_ref_name(full) and (oid := self._refs.resolve(full)) is not None
+        ]
+        if not found:
+            return "", None
+        first, oid = found[0]
+        other = next((full for full, value in found[1:] if value != oid), None)
+        if other is None and _SHORT.match(name):
+            others = (each.hex() for each in self._objects.candidates(name.lower()) if each != oid)
+            other = next(others, None)
+        if other is not None:
+            self._refs.warn_once(f"{name} is ambiguous: {first} is taken, but it may stand for {other} as well")
+        return first, oid
 
     def _unknown(self, name: str, spec: str) -> UnknownRevision:
         from envgit.suggestion import nearest_few  # only what is wrong needs it

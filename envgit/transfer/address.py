@@ -23,6 +23,11 @@ _HELPER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*::")
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9_.-]+)?\]")
 _USER: Final = re.compile(r"[A-Za-z0-9._+~=@\\-]+")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
+_NUMBER: Final = re.compile(r"[0-9]+")
+_USERINFO: Final = re.compile(r"://([^/:\n]*)(?::(?!\s)([^/\n]*|(?![0-9]{1,5}/)[^@\n]{0,200}))?@")
+"""With spaces and / in a password that nobody escaped, up to the last @ before the path. Linear: servers say very much."""
+_SCP_SECRET: Final = re.compile(r"([^\s/:@]+):(?!\s)[^/@\n]*@([^\s/:@]+:[^\n]*)")
+"""As a whole text: ssh knows no passwords, but who types USER:PASSWORD@HOST:PATH meant one."""
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _SIGNATURES: Final = (b"# v2 git bundle\n", b"# v3 git bundle\n")
 _FORMS: Final = "a path, user@host:path, ssh://host/path, https://host/path, file:///path or FILE.bundle"
@@ -49,8 +54,20 @@ class Address(NamedTuple):
 
 
 def without_password(url: str) -> str:
-    """Return a URL, or a text with URLs in it, without the secrets between scheme and host."""
-    return re.sub(r"(://)(?:([^/@\s:]*):)[^/@\s]*@", r"\1\2@", url)
+    """Return a URL, or a text with URLs in it, without the secrets before the host.
+
+    The only word there is for http a token more often than a name, and so goes too. In doubt more is left out than must be.
+    """
+    found = _SCP_SECRET.fullmatch(url)
+    return f"{found[1]}@{found[2]}" if found else _USERINFO.sub(_public_part, url)
+
+
+def _public_part(match: re.Match[str]) -> str:
+    user, secret = match.groups()
+    before = match.string[max(match.start() - 5, 0) : match.start()].lower()
+    if not user or (before.endswith(("http", "https")) and secret in (None, "", "x-oauth-basic")):
+        return "://"
+    return f"://{user}@"
 
 
 def parse_address(text: str, folder: str) -> Address:
@@ -130,6 +147,8 @@ def _from_scp(text: str) -> Address:
         place, _, path = rest.partition(":")
     host = _checked_host(place, text)
     _check_user(userinfo, bool(at))
+    if _SCP_SECRET.fullmatch(text):
+        raise BadAddress("ssh takes no password from an address", hint="set up a key: ssh-copy-id USER@HOST")
     if not path or path.startswith("-"):
         raise BadAddress(
             f"{path} looks like an option" if path else f"{text} names a host, but no repository there",
@@ -144,9 +163,11 @@ def _checked_host(place: str, text: str) -> str:
     if not place.endswith("]"):
         host, colon, port = place.rpartition(":") if ":" in place else (place, "", "")
     if not _HOST.fullmatch(host):
-        raise BadAddress(f"{host or without_password(text)} is no name of a host", hint=f"use {_FORMS}")
+        shown = host.partition(":")[0] or without_password(text)  # what follows a : may be a password
+        raise BadAddress(f"{shown} is no name of a host", hint=f"use {_FORMS}")
     if colon and not (_PORT.fullmatch(port) and 0 < int(port) < 65536):
-        raise BadAddress(f"{port} is no port", hint="ports are numbers from 1 to 65535")
+        said = f"{port} is no port" if _NUMBER.fullmatch(port) else f"what follows {host}: is no port"
+        raise BadAddress(said, hint="ports are numbers from 1 to 65535; write %2F for a / in a password")
     return host.strip("[]")
 
 

@@ -81,7 +81,9 @@ class BundleTransport:
     def push(
         self, updates: Sequence[RefUpdate], *, atomic: bool = False, options: Sequence[str] = ()
     ) -> tuple[RefOutcome, ...]:
-        raise TransferError("a bundle cannot be pushed to", hint=f"make a new one: envgit bundle {self._address.path}")
+        raise TransferError(
+            "a bundle cannot be pushed to", hint=f"make a new one: envgit bundle -o {self._address.path}"
+        )
 
     def close(self) -> None:
         """Nothing is open between two calls."""

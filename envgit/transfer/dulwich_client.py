@@ -29,6 +29,7 @@ from envgit.transfer.errors import ProtocolViolation, RemoteMoved, Stalled, Tran
 from envgit.transfer.git_environment import clean_variables
 from envgit.transfer.git_failures import known_failure
 from envgit.transfer.git_progress import GitTalk
+from envgit.transfer.missing import MissingWalk
 from envgit.transfer.outcomes import check_updates
 from envgit.transfer.pack_file import ArrivingPack
 from envgit.transfer.pack_records import pack_records
@@ -116,7 +117,13 @@ class DulwichTransport:
         """What dulwich's clients call for the objects of a push."""
         haves = [bytes.fromhex(oid.decode()) for oid in have]
         tips = [bytes.fromhex(oid.decode()) for oid in want]
-        count, records = pack_records(ObjectStore(self._git_dir), tips, haves)
+        objects = ObjectStore(self._git_dir)
+        if (cut := objects.shallow()) and any(each.oid in cut for each in MissingWalk(objects, tips, haves).commits):
+            raise TransferError(
+                "shallow update not allowed: the history here is cut short, and the rest is not there",
+                hint="get the rest first: envgit fetch --unshallow",
+            )
+        count, records = pack_records(objects, tips, haves)
         return count, self._counting(count, records)
 
     def _counting(self, count: int, records: Iterator[Any]) -> Iterator[Any]:
@@ -135,8 +142,7 @@ class DulwichTransport:
         spoken = GitTalk(self._monitor)
 
         def talk(data: bytes | str) -> None:
-            said = data.encode() if isinstance(data, str) else data
-            spoken.feed(b"".join(b"remote: " + line for line in said.splitlines(keepends=True)))
+            spoken.feed_remote(data.encode() if isinstance(data, str) else data)
 
         address = self._address
         try:

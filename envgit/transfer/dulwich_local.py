@@ -40,6 +40,11 @@ class LocalWire:
             raise NoSuchRepository(
                 f"there is no repository at {address.shown}", hint="check the address: envgit remote -v"
             )
+        owner = os.stat(address.path).st_uid
+        if owner != os.geteuid():  # as git's safe.directory: its links and settings would be followed with our rights
+            raise TransferError(
+                f"{address.shown} belongs to user {owner}, not to you", hint="sudo apt install git, or use ssh"
+            )
         self._repo = Repo(address.path)
 
     def get_refs(self, path: bytes) -> LsRemoteResult:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import urllib3
 from dulwich.client import (
     TraditionalGitClient,
     Urllib3HttpGitClient,
     default_urllib3_manager,
-    get_credentials_from_store,
 )
 from dulwich.config import StackedConfig
+from dulwich.errors import GitProtocolError
 from dulwich.protocol import Protocol as PacketProtocol
+from urllib3.exceptions import MaxRetryError, ProtocolError
 
 from envgit.transfer.address import Address
 from envgit.transfer.errors import ProtocolViolation
@@ -23,6 +24,7 @@ from envgit.transfer.ssh_connection import SshConnection
 MOST_TALK_BYTES: Final = 256 * 1024 * 1024
 """Of everything in one exchange that is not a pack."""
 _MOST_REDIRECTS: Final = 5
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 class TalkMeter:
@@ -121,7 +123,13 @@ class HttpWire(Urllib3HttpGitClient):
         service = urlsplit(url)
         if data is None and not (service.path.endswith("/info/refs") and service.query.startswith("service=git-")):
             raise ProtocolViolation("the server sends us elsewhere for its objects", hint="sudo apt install git")
-        response, read = super()._http_request(url, headers, data, raise_for_status)
+        try:
+            response, read = super()._http_request(url, headers, data, raise_for_status)
+        except GitProtocolError as error:
+            reads = data is None or (isinstance(data, bytes) and service.path.endswith("/git-upload-pack"))
+            if not reads or not _was_cut(error):
+                raise
+            response, read = super()._http_request(url, headers, data, raise_for_status)  # which does no harm
         self._responses.append(response)
         return response, self._meter.counted(read)
 
@@ -140,6 +148,13 @@ class HttpWire(Urllib3HttpGitClient):
         self.pool_manager.clear()
 
 
+def _was_cut(error: GitProtocolError) -> bool:
+    """Say whether a connection ended without an answer: not that there was none to be had, nor that one was late."""
+    cause = error.__cause__
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    return isinstance(reason, ProtocolError)
+
+
 def _credentials(address: Address, environ: Mapping[str, str]) -> tuple[str | None, str | None]:
     """User and password of the address, else of git's credential store (~/.git-credentials)."""
     parts = urlsplit(address.url)
@@ -148,6 +163,29 @@ def _credentials(address: Address, environ: Mapping[str, str]) -> tuple[str | No
         return user, unquote(parts.password)
     home = environ.get("HOME", "")
     files = [(environ.get("XDG_CONFIG_HOME") or home + "/.config") + "/git/credentials", home + "/.git-credentials"]
-    for name, secret in get_credentials_from_store(parts.scheme, parts.hostname or "", user, files):
-        return unquote(name), unquote(secret)
+    for name, secret in _stored(parts, files):
+        if user in (None, name):
+            return name, secret
     return user, None
+
+
+def _stored(asked: SplitResult, files: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield the users and passwords that the files have for this scheme, host and port (git-credential-store(1))."""
+    for path in files:
+        try:
+            with open(path, encoding="utf-8", errors="surrogateescape") as file:
+                lines = file.read().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            try:
+                entry = urlsplit(line.strip())
+                is_it = _place(entry) == _place(asked)
+            except ValueError:  # no URL, or no port
+                continue
+            if is_it and entry.username and entry.password:
+                yield unquote(entry.username), unquote(entry.password)
+
+
+def _place(parts: SplitResult) -> tuple[str, str, int | None]:
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)

@@ -10,7 +10,7 @@ from envgit.monitor import Monitor
 _PROGRESS: Final = re.compile(
     r"(remote: )?([A-Z][A-Za-z -]{2,40}): +(?:(\d{1,3})% \((\d{1,18})/(\d{1,18})\)|(\d{1,18}))"
     r"(?:, [\d.]+ (?:[KMGT]i)?(?:B|bytes))?"
-    r"(?: \| [\d.]+ \S+/s)?(, done)?\.?\s*"
+    r"(?: \| [\d.]+ \S+/s)?(, done|, completed with \d{1,18} local objects?)?\.?\s*"
 )
 _MOST_LINE: Final = 4096
 _MOST_MESSAGES: Final = 200
@@ -32,6 +32,7 @@ class GitTalk:
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
         self._rest = b""
+        self._remote = b""
         self._step = ""
         self._done = 0
         self.lines: list[str] = []
@@ -47,8 +48,21 @@ class GitTalk:
         for piece in pieces:
             self._take(piece[:_MOST_LINE].decode("utf-8", "replace"))
 
+    def feed_remote(self, data: bytes) -> None:
+        """Take more bytes of what the server says beside a pack: without git's "remote: ", in pieces that end anywhere."""
+        pieces = re.split(rb"[\r\n]+", self._remote + data)
+        self._remote = pieces.pop()
+        if len(self._remote) > _MOST_LINE:
+            pieces.append(self._remote)
+            self._remote = b""
+        for piece in pieces:
+            self._take("remote: " + piece[:_MOST_LINE].decode("utf-8", "replace"))
+
     def finish(self) -> None:
         """End what is unfinished."""
+        if self._remote:
+            self._take("remote: " + self._remote.decode("utf-8", "replace"))
+            self._remote = b""
         if self._rest:
             self._take(self._rest.decode("utf-8", "replace"))
             self._rest = b""

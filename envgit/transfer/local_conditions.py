@@ -27,8 +27,10 @@ _PLAIN: Final = {
     "receive.denynonfastforwards": _NO,
     "receive.fsckobjects": _NO,
     "transfer.fsckobjects": _NO,
+    "transfer.hiderefs": ("refs/envgit",),
 }
 """Settings with which the short way does what git would do; without them too."""
+_EXACT: Final = ("transfer.hiderefs",)
 _FORBIDDEN: Final = ("core.worktree",)
 _RECEIVING: Final = (
     "core.bare",
@@ -122,11 +124,11 @@ def _read(git_dir: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _why_not_settings(settings: Mapping[str, str], sections: tuple[str, ...]) -> str:
-    for key, value in settings.items():
+    for key, values in settings.items():
         plain = _PLAIN.get(key)
         if plain is not None:
-            if value.lower() not in plain:
-                return f"{key} is {value}"
+            if not {value if key in _EXACT else value.lower() for value in values.split("\n")}.issubset(plain):
+                return f"{key} is {values}"
         elif key.startswith((*sections, "extensions.", "includeif.")) or key in _FORBIDDEN:
             return f"{key} is set"
     return ""

@@ -6,11 +6,12 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from envgit.errors import CorruptObject, EnvgitError, HostileInput
+from envgit.errors import CorruptObject, EnvgitError, HostileInput, RefMoved
 from envgit.monitor import Monitor
 from envgit.store.object_store import ObjectStore
 from envgit.store.objects import Signature, parse_tag_target
 from envgit.store.operations import RefChange
+from envgit.store.ref_names import is_ref_name
 from envgit.store.refs import RefStore
 from envgit.store.shallow import read_shallow
 from envgit.transaction import Transaction
@@ -96,7 +97,8 @@ class LocalTransport:
         return peeled
 
     def fetch(self, wants: Mapping[str, bytes], quarantine_git_dir: str, *, depth: int | None = None) -> Fetched:
-        """Link or copy what is missing into the quarantine; what arrives is as unchecked as from any other place."""
+        """Link or copy what is missing into the quarantine; what arrives is as unchecked as from any other place,
+        but for files in packs of this user, which are read when they are used."""
         if depth is not None:
             return self._open_long_way().fetch(wants, quarantine_git_dir, depth=depth)
         source = ObjectStore(self._other)
@@ -113,9 +115,8 @@ class LocalTransport:
             copied = copy_objects(source, wanted, ObjectStore(quarantine_git_dir), self._monitor)
         except CorruptObject as error:
             raise self._damaged(error) from error
-        return Fetched(
-            copied.linked_bytes + copied.written_bytes, copied.objects, tuple(sorted(read_shallow(quarantine_git_dir)))
-        )
+        shallow = tuple(sorted(read_shallow(quarantine_git_dir)))
+        return Fetched(copied.linked_bytes + copied.written_bytes, copied.objects, shallow, copied.lent)
 
     def push(
         self, updates: Sequence[RefUpdate], *, atomic: bool = False, options: Sequence[str] = ()
@@ -132,6 +133,10 @@ class LocalTransport:
             def move(changes: Sequence[RefChange]) -> None:
                 for name, old, new in changes:
                     transaction.set_ref(name, new, based_on=old)
+                    if (
+                        old is None and self._refs.resolve(name) is not None
+                    ):  # based on None is based on what is there now
+                        raise RefMoved(f"{name} was made by a git command", hint="run the command again")
                 transaction.finish("push")
 
             return self._push(updates, atomic, move, one_move=True)
@@ -146,9 +151,11 @@ class LocalTransport:
     ) -> tuple[RefOutcome, ...]:
         """`one_move`: what is allowed moves in one operation, though refusals of others do not stop it."""
         objects = ObjectStore(self._git_dir)
+        # Read before they are judged: what moves after that is not what the compare-and-swap expects.
+        found = {update.name: self._refs.resolve(update.name) for update in updates if is_ref_name(update.name)}
         reasons = judge_updates(objects, self._refs, updates)
         changes = {
-            update.name: (update.name, self._refs.resolve(update.name), update.new)
+            update.name: (update.name, found.get(update.name), update.new)
             for update in updates
             if not reasons.get(update.name)
         }

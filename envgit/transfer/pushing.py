@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from envgit.errors import EnvgitError
-from envgit.monitor import Monitor
+from envgit.monitor import Monitor, human_bytes
 from envgit.transfer.splitting import UPLOADS, PushPlan, PushStep
 from envgit.transfer.transport import RefOutcome, RefUpdate, Transport
 
@@ -27,17 +27,17 @@ def push_in_steps(
     count = len(plan.steps)
     if count > 1:
         monitor.note(
-            f"{_size(plan.bytes)} are more than the other side takes at once: sent in {count} pushes"
+            f"{human_bytes(plan.bytes)} are more than the other side takes at once: sent in {count} pushes"
             + (", with the help of temporary branches" if plan.temporary else "")
         )
     try:
         for number, step in enumerate(plan.steps[:-1], 1):
-            monitor.note(f"push {number} of {count}: {_size(step.bytes)}")
+            monitor.note(f"push {number} of {count}: {human_bytes(step.bytes)}")
             refused = [outcome for outcome in transport.push(step.updates, options=options) if not outcome.ok]
             if refused:
                 return _refuse(updates, step, refused[0])
         if count > 1:
-            monitor.note(f"push {count} of {count}: {_size(plan.steps[-1].bytes)}")
+            monitor.note(f"push {count} of {count}: {human_bytes(plan.steps[-1].bytes)}")
         outcomes = transport.push(plan.steps[-1].updates, atomic=atomic, options=options)
     except BaseException:
         if plan.temporary:
@@ -74,11 +74,3 @@ def _remove(transport: Transport, plan: PushPlan, monitor: Monitor) -> None:
         monitor.warn(
             f"the temporary branch {name.removeprefix('refs/heads/')} stays on the other side: remove it there"
         )
-
-
-def _size(amount: int) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if amount < 10_000:
-            return f"{amount} {unit}"
-        amount >>= 10
-    return f"{amount / 1024:.1f} GiB"

@@ -73,11 +73,17 @@ def open_transport(
     return DulwichTransport(git_dir, address, environ, monitor, silent_seconds=silent_seconds)
 
 
-def chosen_program(environ: Mapping[str, str], program: str | None = None) -> str:
-    """Return the path of git, or "dulwich"."""
-    asked = program or environ.get("ENVGIT_GIT") or None
+def asked_program(environ: Mapping[str, str]) -> str | None:
+    """Return what ENVGIT_GIT asks for, None for nothing. Raises UsageError for what is no program."""
+    asked = environ.get("ENVGIT_GIT") or None
     if asked not in (None, *PROGRAMS):
         raise UsageError(f"ENVGIT_GIT is {asked}", hint=f"it can be {' or '.join(PROGRAMS)}")
+    return asked
+
+
+def chosen_program(environ: Mapping[str, str], program: str | None = None) -> str:
+    """Return the path of git, or "dulwich"."""
+    asked = program or asked_program(environ)
     if asked == "dulwich":
         return asked
     path = usable_git(environ)

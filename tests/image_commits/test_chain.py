@@ -37,6 +37,7 @@ def import_chain(repo: Repository, layout: Path, known: int | None = None) -> Ch
                 session.finish()
             transaction.set_ref("refs/heads/main", chain.top)
             transaction.finish("test")
+        KnownLayers(repo).add(image.chain_ids, chain)
     return chain
 
 
@@ -118,44 +119,48 @@ def known(repo: Repository, layout: Path) -> int:
 
 
 def test_the_index_is_disposable(tmp_path: Path) -> None:
+    """Without it layers are read again, and the same commits come of them."""
     layout = layout_of(tmp_path / "layout", BASE, TOP)
     repo = new_repo(tmp_path / "one")
-    import_chain(repo, layout)
-    folder = Path(repo.path("build"))
-    assert known(repo, layout) == 2 and (folder / "images").read_text().count("\n") == 2
-    for damage in (b"", b"\xff\x00\n" * 9, b"sha256:" + b"a" * 64 + b" " + b"b" * 40 + b"\n"):
-        (folder / "images").write_bytes(damage)
-        (folder / "images-seen").unlink(missing_ok=True)
-        assert known(repo, layout) == 2
-    (folder / "images").unlink()
-    (folder / "images").mkdir()
-    assert known(repo, layout) == 2
+    chain = import_chain(repo, layout)
+    index = Path(repo.path("build", "read-layers"))
+    whole = index.read_bytes()
+    assert known(repo, layout) == 2 and whole.count(b"\n") == 2
+    cut = whole[: whole.index(b"\n") + 100]
+    absent = b"sha256:" + b"a" * 64 + b" " + b"c" * 64 + b" " + b"b" * 40 + b"\n"
+    for damage, count in ((b"", 0), (b"\xff\x00\n" * 9, 0), (absent, 0), (cut, 1), (absent + whole, 2)):
+        index.write_bytes(damage)
+        assert known(repo, layout) == count
+    index.unlink()
+    again = import_chain(repo, layout)
+    assert (again.reused, again.commits) == (0, chain.commits) and known(repo, layout) == 2
+    index.unlink()
+    index.mkdir()
+    assert known(repo, layout) == 0 and import_chain(repo, layout).commits == chain.commits
 
 
-def test_whose_commits_are_believed(tmp_path: Path) -> None:
-    """Only branches and envgit's own refs: what was merely fetched may say anything."""
+@pytest.mark.parametrize(
+    "name", ["refs/heads/main", "refs/envgit/builds/x", "refs/remotes/origin/main", "refs/tags/v1"]
+)
+def test_no_commit_is_believed_that_was_not_read_here(name: str, tmp_path: Path) -> None:
+    """Whatever ref it came to: a clone and a pull fill branches, a forced fetch refs/envgit/kept."""
     layout = layout_of(tmp_path / "layout", BASE, TOP)
     repo = new_repo(tmp_path / "one")
     top = import_chain(repo, layout).top
-    for name, count in (
-        ("refs/remotes/origin/main", 0),
-        ("refs/tags/v1", 0),
-        ("refs/notes/x", 0),
-        ("refs/envgit/builds/x", 2),
-        ("refs/heads/other", 2),
-    ):
-        for old, _ in list(repo.refs.iter_refs()):
-            with repo.operation(["test"]) as transaction:
-                transaction.set_ref(old, None)
-                transaction.finish("test")
-        for old, _ in list(repo.refs.iter_refs("refs/envgit/kept/")):
-            Path(repo.path(old)).unlink()
-        with repo.operation(["test"]) as transaction:
-            transaction.set_ref(name, top)
-            transaction.finish("test")
-        for index in ("images", "images-seen"):
-            Path(repo.path("build", index)).unlink(missing_ok=True)
-        assert known(repo, layout) == count, name
+    Path(repo.path("build", "read-layers")).unlink()
+    with repo.operation(["test"]) as transaction:
+        transaction.set_ref(name, top)
+        transaction.finish("test")
+    assert known(repo, layout) == 0
+
+
+def test_a_record_of_other_files_is_not_taken(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path / "layout", BASE, TOP)
+    repo = new_repo(tmp_path / "one")
+    roots = [root.sha256.hex() for root in import_chain(repo, layout).roots]
+    index = Path(repo.path("build", "read-layers"))
+    index.write_text(index.read_text().replace(roots[1], roots[0]))
+    assert known(repo, layout) == 1
 
 
 def test_a_commit_that_says_another_chain_is_not_taken(tmp_path: Path) -> None:
@@ -163,7 +168,7 @@ def test_a_commit_that_says_another_chain_is_not_taken(tmp_path: Path) -> None:
     repo = new_repo(tmp_path / "one")
     chain = import_chain(repo, layout)
     with open_image(f"oci:{other}", environ={}, monitor=repo.monitor, platform="linux/amd64") as image:
-        KnownLayers(repo).add(zip(image.chain_ids, chain.commits, strict=True))
+        KnownLayers(repo).add(image.chain_ids, chain)
         assert KnownLayers(repo).find_prefix(image.chain_ids) == ()
 
 

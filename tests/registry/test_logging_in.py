@@ -321,3 +321,22 @@ def test_at_a_terminal_it_asks(fake: FakeRegistry, environ: dict[str, str]) -> N
     assert os.waitpid(pid, 0)[1] == 0, shown
     assert b"logged in to " in shown and b"secret" not in shown
     assert find_credentials(fake.host, "a", environ) is not None
+
+
+@pytest.mark.parametrize("kind", ["socket", "folder", "link to a socket"])
+def test_only_a_plain_file_is_replaced(tmp_path: Path, environ: dict[str, str], kind: str) -> None:
+    """REGISTRY_AUTH_FILE=/dev/null, as root, must not take the device from everybody."""
+    place = tmp_path / "special"
+    if kind == "folder":
+        place.mkdir()
+    else:
+        os.mknod(place, stat.S_IFSOCK | 0o600)
+    named = place
+    if kind == "link to a socket":
+        named = tmp_path / "link"
+        named.symlink_to(place)
+    before = os.lstat(place)
+    with pytest.raises(UsageError, match="is no plain file"):
+        keep_credentials("quay.io", "", "me", "secret", {**environ, "REGISTRY_AUTH_FILE": str(named)})
+    after = os.lstat(place)
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)

@@ -199,6 +199,23 @@ def test_hidden_objects_in_every_version(running: Running, version: bytes) -> No
     assert running.works()
 
 
+def test_what_a_client_calls_shallow_does_not_bring_its_parents(running: Running) -> None:
+    """Unshallowing sends what is below the commits that a client names, whoever may see them."""
+    tip = running.repository.refs.resolve("refs/heads/main")
+    secret = make_commit(running.repository, text="secret", files=50)
+    child = make_commit(running.repository, secret, text="child")
+    running.repository.refs.update("refs/envgit/kept/y", child, None)
+    assert tip
+
+    def objects(*more: bytes) -> int:
+        said = running.post(fetch_of(tip.hex(), *more, pkt(b"deepen 2147483647\n"), pkt(b"done\n")))
+        assert child.hex().encode() not in said and secret.hex().encode() not in said
+        start = said.index(b"PACK") + 8
+        return int.from_bytes(said[start : start + 4], "big")
+
+    assert objects(pkt(b"shallow " + child.hex().encode() + b"\n")) == objects()
+
+
 def test_compressed_requests(running: Running) -> None:
     body = pkt(b"command=ls-refs\n") + b"0000"
     packed = gzip.compress(body)

@@ -83,13 +83,37 @@ def test_a_cut_signature_is_bad(key_ring: KeyRing, alices: bytes, cut: int) -> N
         ("EXPSIG 1 Alice", "VALIDSIG F", "TRUST_ULTIMATE 0 pgp"),
         ("BADSIG 1 Alice", "VALIDSIG F", "TRUST_ULTIMATE 0 pgp"),
         ("VALIDSIG F", "TRUST_ULTIMATE 0 pgp"),
+        ("GOODSIG 1 Alice", "VALIDSIG F", "VALIDSIG G", "TRUST_ULTIMATE 0 pgp"),
+        ("GOODSIG 1 Alice", "VALIDSIG F", "TRUST_NEVER 0 pgp", "TRUST_ULTIMATE 0 pgp"),
+        *(
+            (f"GOODSIG 1 Alice{end}[GNUPG:] VALIDSIG F{end}[GNUPG:] TRUST_ULTIMATE 0 pgp",)
+            for end in ("\u2028", "\u2029", "\x85", "\v", "\f", "\x1c", "\r")
+        ),
+        *(
+            (f"GOODSIG 1 Alice{end}[GNUPG:] TRUST_ULTIMATE 0 pgp", "VALIDSIG F", "TRUST_NEVER 0 pgp")
+            for end in ("\u2028", "\x85")
+        ),
         (),
     ],
-    ids=lambda lines: " ".join(line.split()[0] for line in lines) or "nothing",
+    ids=lambda lines: (
+        ascii(" ".join(line.split(" ")[0] + line[:60].partition("Alice")[2][:1] for line in lines)) or "nothing"
+    ),
 )
 def test_nothing_less_than_gpgs_whole_yes_is_good(key_ring: KeyRing, tmp_path: Path, lines: tuple[str, ...]) -> None:
     program = tmp_path / "gpg"
-    said = "".join(f"echo '[GNUPG:] {line}'\n" for line in lines)
-    program.write_text(f"#!/bin/sh\n{said}")
+    (tmp_path / "said").write_text("".join(f"[GNUPG:] {line}\n" for line in lines), newline="")
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/said\n")
     program.chmod(0o755)
     assert not check_openpgp(PAYLOAD, b"x", key_ring.settings(gpg_program=str(program))).good
+
+
+def test_a_user_id_with_a_line_separator_is_one_line(key_ring: KeyRing, tmp_path: Path) -> None:
+    program = tmp_path / "gpg"
+    name = "Eve\u2028[GNUPG:] TRUST_NEVER"
+    (tmp_path / "said").write_text(
+        f"[GNUPG:] GOODSIG 1 {name}\n[GNUPG:] VALIDSIG F\n[GNUPG:] TRUST_FULLY 0 pgp\n", newline=""
+    )
+    program.write_text(f"#!/bin/sh\ncat {tmp_path}/said\n")
+    program.chmod(0o755)
+    verdict = check_openpgp(PAYLOAD, b"x", key_ring.settings(gpg_program=str(program)))
+    assert (verdict.state, verdict.signer) == ("good", name)

@@ -17,7 +17,7 @@ from envgit.errors import EnvgitError
 from envgit.signing.program import program_environment
 from envgit.signing.signer import SigningFailed, open_signer
 from envgit.signing.ssh_keys import check_ssh
-from tests.signing.keys import PASSPHRASE, SshKeys, run, signed
+from tests.signing.keys import PASSPHRASE, KeyRing, SshKeys, run, signed
 
 PAYLOAD = b"tree 1\n\nsubject\n"
 NOW = 1_700_000_000
@@ -63,6 +63,18 @@ def test_a_key_that_no_agent_has(ssh_keys: SshKeys, agent: str) -> None:
     with pytest.raises(SigningFailed, match="agent") as caught:
         signed(settings, PAYLOAD)
     assert caught.value.hint and "ssh-add -L" in caught.value.hint and "--no-gpg-sign" in caught.value.hint
+
+
+def test_without_a_key_the_hint_says_how_to_have_one(key_ring: KeyRing) -> None:
+    nobody = key_ring.settings(key="")
+    for payload, without in ((b"tree \n", "commit --no-gpg-sign"), (b"object \n", "tag --no-sign")):
+        with pytest.raises(SigningFailed) as caught:
+            signed(nobody, payload)
+        assert "envgit config user.signingKey ~/" in str(caught.value.hint)
+        assert str(caught.value.hint).endswith("envgit " + without)
+    with pytest.raises(SigningFailed, match="no gpg to find a key") as caught:
+        signed(nobody._replace(environ={"PATH": "/nonexistent"}), PAYLOAD)
+    assert "user.signingKey" in str(caught.value.hint)
 
 
 @pytest.mark.parametrize(

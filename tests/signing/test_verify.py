@@ -118,6 +118,18 @@ def test_a_signed_tag_under_another_name_is_bad(signing: Lab) -> None:
     assert "what was signed is the tag v1, not v2" in signing("verify", "v2", status=1).out
 
 
+@pytest.mark.parametrize("spelt", ["tags/v2", "refs/tags/v2", "v2@{0}", "tags/v2@{0}"])
+def test_a_signed_tag_under_another_name_is_bad_however_it_is_spelt(signing: Lab, spelt: str) -> None:
+    signing("tag", "-s", "-m", "release", "v1", "HEAD~1")
+    oid = signing.head("v1")
+    signing.git("update-ref", "--create-reflog", "refs/tags/v2", oid)
+    signing.git("update-ref", "--create-reflog", "-m", "again", "refs/tags/v1", oid)
+    assert states(signing, spelt.replace("v2", "v1").partition("@")[0]) == ["good"]
+    assert states(signing, spelt, status=1) == ["bad"]
+    assert "what was signed is the tag v1, not v2" in signing("verify", spelt, status=1).out
+    assert states(signing, oid) == ["good"]  # which ref it is offered by is not the question
+
+
 def test_a_signed_tag_of_a_tag_that_nobody_signed_is_bad(signing: Lab) -> None:
     signing("tag", "-a", "-m", "unsigned", "inner")
     signing.git("tag", "-s", "-m", "outer", "outer", "inner")

@@ -11,7 +11,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 
@@ -141,11 +140,3 @@ class SshServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def wait_for_connection(server: SshServer, count: int = 1, seconds: float = 10) -> None:
-    """Wait until so many connections were made."""
-    deadline = time.monotonic() + seconds
-    while server.connections < count:
-        assert time.monotonic() < deadline, "nobody connects"
-        time.sleep(0.01)

@@ -60,6 +60,9 @@ HOSTILE = [
     "ssh://example.com/",
     "ssh:///x",
     "ssh://me:secret@example.com/x",
+    "me:secret@example.com:/x",
+    "https://me:secret/y@example.com/x",
+    "https://me:a:secret/y@example.com/x",
     "ssh://exa$(touch pwned)mple/x",
     "ssh://a`touch`/x",
     "ssh://a;b/x",
@@ -136,7 +139,47 @@ def test_a_file_is_a_bundle_or_nothing(tmp_path: Path) -> None:
         parse_address("b", str(tmp_path))
 
 
-def test_no_message_shows_a_password() -> None:
-    assert without_password("at https://me:secret@example.com/x: no") == "at https://me@example.com/x: no"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("at https://me:secret@example.com/x: no", "at https://me@example.com/x: no"),
+        ("https://me:secret@example.com/x", "https://me@example.com/x"),
+        ("https://secret@example.com/x", "https://example.com/x"),
+        ("HTTP://secret@example.com/x", "HTTP://example.com/x"),
+        ("https://secret:@example.com/x", "https://example.com/x"),
+        ("https://secret:x-oauth-basic@example.com/x", "https://example.com/x"),
+        ("https://:secret@example.com/x", "https://example.com/x"),
+        ("https://me:my secret@example.com/x", "https://me@example.com/x"),
+        ("https://me:my s@cret secret@example.com/x", "https://me@example.com/x"),
+        ("https://me:secret/secret@example.com/x", "https://me@example.com/x"),
+        ("https://me@mail.example:secret@example.com/x", "https://me@mail.example@example.com/x"),
+        ("two https://a:secret@b/x\nand https://secret@d/y", "two https://a@b/x\nand https://d/y"),
+        ("ssh://git:secret@example.com/x", "ssh://git@example.com/x"),
+        ("bob:secret@example.com:/x", "bob@example.com:/x"),
+        ("bob:secret@example.com:x", "bob@example.com:x"),
+    ],
+)
+def test_no_message_shows_a_password(text: str, shown: str) -> None:
+    assert without_password(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://example.com:8080/a@b",
+        "https://example.com/a:b@c",
+        "ssh://git@example.com:22/x",
+        "git@example.com:x/y@z:v",
+        "example.com:x/y@z:v",
+        "docker://example.com/a@sha256:00",
+        "fatal: a@b: no",
+        "cannot reach https://example.com/x: ask me@example.com",
+    ],
+)
+def test_what_is_no_password_is_shown(text: str) -> None:
+    assert without_password(text) == text
+
+
+def test_an_address_shows_no_token() -> None:
     assert parse_address("https://me:secret@example.com/x", "/").shown == "https://me@example.com/x"
-    assert parse_address("https://token@example.com/x", "/").shown == "https://token@example.com/x"
+    assert parse_address("https://token@example.com/x", "/").shown == "https://example.com/x"

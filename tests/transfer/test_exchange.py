@@ -104,6 +104,18 @@ def test_a_push_makes_moves_and_deletes_refs(way: Way, place: Path) -> None:
     git(theirs, "fsck", "--strict")
 
 
+def test_history_that_is_cut_short_is_no_gift_to_an_empty_repository(way: Way, place: Path) -> None:
+    whole, ours, theirs = make_history(place / "a.git", 4), place / "ours", make_bare(place / "b.git")
+    git(place, "clone", "-q", "--bare", "--depth=2", f"file://{whole}", str(ours))
+    transport = way.open(ours, theirs)
+    try:
+        said = "; ".join(outcome.reason for outcome in transport.push([RefUpdate(MAIN, None, tip(ours))]))
+    except TransferError as error:
+        said = error.message
+    assert "shallow update not allowed" in said
+    assert git(theirs, "for-each-ref") == ""
+
+
 def test_history_is_only_lost_when_asked_for(way: Way, place: Path) -> None:
     ours, theirs = make_history(place / "ours"), make_bare(place / "b.git")
     transport = way.open(ours, theirs)

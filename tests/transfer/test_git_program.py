@@ -206,10 +206,27 @@ def test_progress_becomes_steps() -> None:
     assert talk.messages == ["see https://example.com"] and talk.lines == ["fatal: no"]
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_what_a_server_says_comes_in_pieces(size: int) -> None:
+    said = (
+        b"Counting objects:  50% (1/2)\rCounting objects: 100% (2/2), done.\x1b[K\n"
+        b"Resolving deltas: 100% (3/3), completed with 1 local object.\n"
+        b"Resolving deltas: 100% (3/3), completed with 2 local objects.\n\nsee https://example.com\nlast"
+    )
+    recorder = Recorder()
+    talk = GitTalk(recorder)
+    for start in range(0, len(said), size):
+        talk.feed_remote(said[start : start + size])
+    talk.finish()
+    assert recorder.steps == ["remote: counting objects", *["remote: checking"] * 2] and recorder.open == 0
+    assert talk.messages == ["see https://example.com", "last"] and talk.lines == []
+
+
 def test_talk_without_end_is_bounded() -> None:
     talk = GitTalk(NullMonitor())
     for _ in range(100):
         talk.feed(b"x" * 100_000)
+        talk.feed_remote(b"y" * 100_000)
         talk.feed(b"remote: hello\n" * 100 + b"line\n" * 100)
     talk.finish()
     assert len(talk.messages) <= 200 and sum(map(len, talk.lines)) < 10_000_000

@@ -13,7 +13,7 @@ from envgit.transfer import errors
 from envgit.transfer.address import parse_address
 from envgit.transfer.transport import RefUpdate, Transport, open_transport
 from tests.transfer.hostile_server import RawServer, Script, advertisement, answer, fake_ssh, packet, sends, stalls
-from tests.transfer.http_server import HttpServer
+from tests.transfer.http_server import HttpServer, Reply
 from tests.transfer.repositories import (
     Recorder,
     commit,
@@ -52,6 +52,37 @@ def _fails(transport: Transport, quarantine: Path) -> EnvgitError:
 
 
 # what http servers answer
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("breaks", [1, 2])
+def test_a_question_whose_connection_ends_without_an_answer_is_asked_twice(
+    tmp_path: Path, breaks: int, method: str
+) -> None:
+    """As when a server closes a connection that it was asked to keep at that very moment."""
+    theirs, ours = make_history(tmp_path / "a.git"), make_bare(tmp_path / "ours")
+    with HttpServer(tmp_path) as server:
+        left = [Reply(0, {})] * breaks
+        server.intercept = lambda asked, path: left.pop() if left and asked == method else None
+        transport = _open(server.url("a.git"), "dulwich", ours)
+        if breaks == 1:
+            assert transport.list_refs().refs[MAIN] == tip(theirs)
+        else:
+            with pytest.raises(errors.TransferError) as caught:
+                transport.list_refs()
+            assert caught.value.hint
+        assert len([request for request in server.requests if request.startswith(method)]) == 2
+
+
+def test_a_push_whose_connection_ends_is_not_sent_twice(tmp_path: Path) -> None:
+    ours = make_history(tmp_path / "ours")
+    make_bare(tmp_path / "b.git")
+    with HttpServer(tmp_path) as server:
+        server.intercept = lambda method, path: Reply(0, {}) if method == "POST" else None
+        with pytest.raises(errors.TransferError):
+            _open(server.url("b.git"), "dulwich", ours).push([RefUpdate(MAIN, None, tip(ours))])
+        assert [request.partition(" ")[0] for request in server.requests] == ["GET", "POST"]
+
 
 REFUSALS = {
     "401 Unauthorized": (errors.AccessDenied, "user and"),
@@ -328,3 +359,19 @@ def test_a_rewritten_address_cannot_start_a_program(program: str, tmp_path: Path
     with pytest.raises(EnvgitError):
         transport.list_refs()
     assert not (tmp_path / "pwned").exists()
+
+
+def test_dulwich_does_not_work_in_the_repository_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its settings and links would be followed with the rights of whoever asks; git has safe.directory for that."""
+    theirs, ours = make_history(tmp_path / "a.git"), make_bare(tmp_path / "ours")
+    transport = open_transport(
+        str(ours), parse_address(f"file://{theirs}", "/"), os.environ, Recorder(), program="dulwich"
+    )
+    assert MAIN in transport.list_refs().refs
+    owner = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with pytest.raises(errors.TransferError, match=f"belongs to user {owner}, not to you") as caught:
+        transport.list_refs()
+    assert caught.value.hint

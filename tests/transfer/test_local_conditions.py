@@ -53,6 +53,11 @@ SENDING_TOO = {
     "group may write packs": _writable("objects/pack"),
     "group may write refs": _writable("refs"),
     "hidden refs": _config("transfer.hideRefs", "refs/secret"),
+    "hidden refs beside our own": lambda bare: (
+        git("config", "transfer.hideRefs", "refs/secret", cwd=bare),
+        git("config", "--add", "transfer.hideRefs", "refs/envgit", cwd=bare),
+        None,
+    )[-1],
     "conditional include": _config("includeIf.gitdir:/x.path", "/nonexistent"),
 }
 RECEIVING = {
@@ -104,6 +109,11 @@ def test_what_concerns_receiving_does_not_stop_a_fetch(bare: str, case: str) -> 
 def test_what_hides_refs_from_fetches_stops_only_those(bare: str) -> None:
     git("config", "uploadpack.hideRefs", "refs/secret", cwd=bare)
     assert why_not_fetch(bare, ENVIRON) != "" and why_not_push(bare, ENVIRON) == ""
+
+
+def test_hidden_refs_of_our_own_do_not_matter(bare: str) -> None:
+    git("config", "transfer.hideRefs", "refs/envgit", cwd=bare)
+    assert why_not_fetch(bare, ENVIRON) == "" and why_not_push(bare, ENVIRON) == ""
 
 
 def test_sample_hooks_and_hooks_that_are_switched_off_do_not_matter(bare: str) -> None:

@@ -82,6 +82,7 @@ def test_a_clone_shares_the_packs(theirs: MadeHistory, here: str, quarantine: st
     fetched = transport.fetch({MAIN: tip}, quarantine)
     assert inodes(quarantine) == inodes(theirs.git_dir)
     assert fetched.objects == 6 and fetched.bytes > 4 << 20 and fetched.shallow == ()
+    assert sorted(fetched.lent) == sorted(path.stem for path in Path(quarantine, "objects/pack").glob("*.pack"))
     assert reachable(quarantine, tip.hex()) == reachable(theirs.git_dir)
 
 

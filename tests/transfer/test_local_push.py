@@ -6,6 +6,7 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from envgit.errors import StorageError
 from envgit.store import storage
 from envgit.store.objects import Tag, encode_tag
 from envgit.store.operations import iter_operations
+from envgit.transfer.push_rules import judge_updates
 from envgit.transfer.transport import RefUpdate
 from tests.transfer.made_history import MadeHistory, all_objects, git, make_bare, reachable
 from tests.transfer.short_way import MAIN, assert_sound, packs, push, random_bytes, way
@@ -211,6 +213,32 @@ def test_a_ref_that_git_holds_is_refused_alone(made: MadeHistory, bare: str) -> 
     held, free = push(made, bare, RefUpdate(MAIN, None, tip), RefUpdate("refs/heads/b", None, tip))
     assert "held by a git command" in held and free == ""
     assert Path(bare, MAIN + ".lock").exists()
+
+
+@pytest.mark.parametrize("kind", ["bare", "project"])
+@pytest.mark.parametrize("lease", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_ref_that_moves_after_it_was_judged_stays(
+    made: MadeHistory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, lease: bool, there: bool
+) -> None:
+    first = made.commit({"a": b"1"})
+    ours = made.commit({"a": b"2"}, [first])
+    theirs = made.commit({"a": b"3"}, [first], branch="theirs")
+    other = make_bare(tmp_path / "bare.git") if kind == "bare" else MadeHistory(tmp_path / "theirs").git_dir
+    name = "refs/heads/given"
+    push(made, other, RefUpdate("refs/heads/theirs", None, theirs))
+    if there:
+        push(made, other, RefUpdate(name, None, first))
+
+    def judge(*words: Any) -> dict[str, str]:
+        reasons = judge_updates(*words)
+        git("update-ref", name, theirs.hex(), cwd=other)
+        return reasons
+
+    monkeypatch.setattr("envgit.transfer.local_path.judge_updates", judge)
+    (reason,) = push(made, other, RefUpdate(name, first if there else None, ours, lease=lease))
+    assert reason not in ("", "up to date")
+    assert git("rev-parse", name, cwd=other) == theirs.hex()
 
 
 def test_a_pack_that_vanishes_meanwhile_is_found_elsewhere(made: MadeHistory, bare: str) -> None:

@@ -18,14 +18,23 @@ ARTIFACT_TYPE: Final = "application/vnd.envgit.history.v1"
 DOCUMENT_TYPE: Final = "application/vnd.envgit.history.refs.v1+json"
 BUNDLE_TYPE: Final = "application/vnd.envgit.history.bundle.v2"
 MANIFEST_TYPE: Final = "application/vnd.oci.image.manifest.v1+json"
+SEQUENCE: Final = "vnd.envgit.history.sequence"
+"""Annotation: the artifact with the higher number was pushed later; the specification gives referrers no order."""
+TAG: Final = "vnd.envgit.history.tag"
+"""Annotation: the tag that was pushed to. Two tags may be the same image."""
 MOST_BUNDLES: Final = 256
 MOST_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
 _MOST_REFS: Final = 20_000
 _MOST_BUNDLE_BYTES: Final = 1 << 40
+_MOST_SEQUENCE_DIGITS: Final = 15
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _OID: Final = re.compile(r"[0-9a-f]{40}")
 _PUBLIC: Final = ("refs/heads/", "refs/tags/")
 _HINT: Final = "push it again from a repository that has it: envgit push --history"
+
+
+class DamagedHistory(SourceError):
+    """What is there is no history, or cannot be read: it is passed over where there is another."""
 
 
 class StoredBundle(NamedTuple):
@@ -64,7 +73,19 @@ def format_history(history: History) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def format_manifest(history: History, document: bytes, subject: Mapping[str, Any]) -> bytes:
+class Artifact(NamedTuple):
+    """What the manifest of a history says. `subject`: the digest of the image it was pushed with; `tag`: "" if it does not say."""
+
+    document: str
+    document_size: int
+    subject: str
+    sequence: int
+    tag: str
+
+
+def format_manifest(
+    history: History, document: bytes, subject: Mapping[str, Any], sequence: int = 1, tag: str = ""
+) -> bytes:
     """Return the manifest of the artifact; `subject`: the descriptor of the image's manifest."""
     layers = [{"mediaType": BUNDLE_TYPE, "digest": each.digest, "size": each.size} for each in history.bundles]
     value = {
@@ -74,28 +95,41 @@ def format_manifest(history: History, document: bytes, subject: Mapping[str, Any
         "config": {"mediaType": DOCUMENT_TYPE, "digest": digest_of(document), "size": len(document)},
         "layers": layers,
         "subject": dict(subject),
+        "annotations": {SEQUENCE: str(min(sequence, 10**_MOST_SEQUENCE_DIGITS - 1)), **({TAG: tag} if tag else {})},
     }
     return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def document_of(manifest: bytes, what: str) -> tuple[str, int]:
-    """Return digest and size of the document that a manifest names. Raises SourceError."""
+def parse_manifest(manifest: bytes, what: str) -> Artifact:
+    """Read a manifest that came from elsewhere. Raises DamagedHistory."""
     try:
-        config = json.loads(manifest)["config"]
+        value = json.loads(manifest)
+        config, subject = value["config"], value["subject"]["digest"]
         digest, size = config["digest"], config["size"]
+        annotations = value.get("annotations") or {}
+        tag = annotations.get(TAG, "")
         if (
             config["mediaType"] != DOCUMENT_TYPE
             or not _DIGEST.fullmatch(digest)
             or not _is_count(size, MOST_DOCUMENT_BYTES)
+            or not _DIGEST.fullmatch(subject)
+            or not isinstance(tag, str)
         ):
             raise ValueError("config")
-    except (ValueError, RecursionError, KeyError, TypeError) as error:
-        raise SourceError(f"{what} is no history of an environment", hint=_HINT) from error
-    return digest, size
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedHistory(f"{what} is no history of an environment", hint=_HINT) from error
+    return Artifact(digest, size, subject, sequence_of(annotations), tag)
+
+
+def sequence_of(annotations: Mapping[str, Any]) -> int:
+    """Return the number that annotations tell, 0 where they tell none."""
+    text = annotations.get(SEQUENCE)
+    good = isinstance(text, str) and text.isascii() and text.isdecimal() and len(text) <= _MOST_SEQUENCE_DIGITS
+    return int(text) if good and isinstance(text, str) else 0
 
 
 def parse_history(data: bytes, what: str) -> History:
-    """Read a document that came from elsewhere. Raises SourceError; HostileInput for one without end."""
+    """Read a document that came from elsewhere. Raises DamagedHistory; HostileInput for one without end."""
     try:
         value = json.loads(data)
         if value["version"] != 1:
@@ -106,13 +140,11 @@ def parse_history(data: bytes, what: str) -> History:
         bundles = tuple(_bundle(each) for each in value["bundles"])
         head = value["head"]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{what} is damaged", hint=_HINT) from error
+        raise DamagedHistory(f"{what} is damaged", hint=_HINT) from error
     if len(refs) > _MOST_REFS or len(bundles) > MOST_BUNDLES:
         raise HostileInput(f"{what} has more refs or bundles than make sense", hint="ask who pushed it")
-    if head is not None and head not in refs:
-        head = None
     good = {name: oid for name, oid in refs.items() if is_ref_name(name) and name.startswith(_PUBLIC)}
-    return History(good, head, bundles)
+    return History(good, head if isinstance(head, str) and head in good else None, bundles)
 
 
 def digest_of(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from hashlib import sha256
 from io import BytesIO
@@ -25,6 +25,7 @@ from envgit.transfer.registry.artifact import (
     format_history,
     format_manifest,
 )
+from envgit.transfer.registry.finding import pointer_tag
 
 _MOST_PIECES = 24
 """With more bundles all but the first are made one again: a clone asks for few blobs."""
@@ -73,10 +74,15 @@ def store_history(
     known: Iterable[History],
     environ: Mapping[str, str],
     monitor: Monitor,
+    *,
+    tag: str = "",
+    sequence: int = 1,
+    check: Callable[[], None] = lambda: None,
 ) -> StoredHistory:
     """Send what `refs` need beyond the best of the `known` histories, then the artifact that names all bundles.
 
-    `subject`: the descriptor of the image's manifest. Nothing refers to what was sent until the artifact, which comes last.
+    `subject`: the descriptor of the image's manifest. Nothing refers to what was sent until the artifact, which is stored after
+    `check`; last comes the pointer to it that belongs to `tag`.
     """
     objects = ObjectStore(git_dir)
     kept = _best(objects, registry, refs, known)
@@ -97,7 +103,11 @@ def store_history(
     document = format_history(history)
     if not registry.has_blob(digest_of(document)):
         registry.upload_blob(digest_of(document), len(document), partial(_open_bytes, document))
-    manifest = registry.put_referrer(format_manifest(history, document, subject), MANIFEST_TYPE)
+    check()
+    artifact = format_manifest(history, document, subject, sequence, tag)
+    manifest = registry.put_referrer(artifact, MANIFEST_TYPE)
+    if tag:
+        registry.put_manifest(pointer_tag(tag), artifact, MANIFEST_TYPE)
     return StoredHistory(manifest, commits, len(bundles) - len(kept), sent, len(bundles))
 
 

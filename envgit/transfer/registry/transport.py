@@ -78,8 +78,9 @@ class RegistryTransport:
 
     def _read(self) -> History:
         if self._history is None:
-            found = find_history(self._open(), self._name)
+            found = find_history(self._open(), self._name, self._monitor)
             if found is None:
+                self._open().require_manifest(self._name.digest or self._name.tag)
                 raise NoSuchRepository(
                     f"{self._url} has no history beside it",
                     hint=f"take the image alone: envgit init DIR --from {self._url}; a history is stored by envgit push --history",

@@ -14,12 +14,14 @@ from envgit.errors import EnvgitError, SourceError
 from envgit.transfer.registry.artifact import (
     DOCUMENT_TYPE,
     MOST_DOCUMENT_BYTES,
+    SEQUENCE,
     History,
     StoredBundle,
-    document_of,
     format_history,
     format_manifest,
     parse_history,
+    parse_manifest,
+    sequence_of,
 )
 
 ONE, TWO = bytes(range(20)), bytes(range(1, 21))
@@ -36,7 +38,10 @@ def test_round_trip() -> None:
     document = format_history(HISTORY)
     assert parse_history(document, "it") == HISTORY
     manifest = format_manifest(HISTORY, document, SUBJECT)
-    assert document_of(manifest, "it")[1] == len(document)
+    said = parse_manifest(manifest, "it")
+    assert (said.document_size, said.subject, said.sequence, said.tag) == (len(document), DIGEST, 1, "")
+    said = parse_manifest(format_manifest(HISTORY, document, SUBJECT, 12, "1.0"), "it")
+    assert (said.sequence, said.tag) == (12, "1.0")
     assert json.loads(manifest)["subject"] == SUBJECT
     assert [layer["size"] for layer in json.loads(manifest)["layers"]] == [10, 5]
 
@@ -56,6 +61,24 @@ def test_names_that_are_not_public_are_left_out() -> None:
     value["head"] = "refs/heads/nowhere"
     parsed = parse_history(json.dumps(value).encode(), "it")
     assert parsed.refs == HISTORY.refs and parsed.head is None
+
+
+@pytest.mark.parametrize("head", [["refs/heads/main"], {}, 3, "refs/tags/none", "HEAD", None])
+def test_a_head_that_is_no_branch_there_is_none(head: object) -> None:
+    value = json.loads(format_history(HISTORY))
+    value["head"] = head
+    assert parse_history(json.dumps(value).encode(), "it") == HISTORY._replace(head=None)
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "\u0661", " 1", "9" * 16, 7, None, ["1"]])
+def test_what_is_no_sequence_number_counts_as_none(text: object) -> None:
+    assert sequence_of({SEQUENCE: text}) == 0
+    assert sequence_of({}) == 0 and sequence_of({SEQUENCE: "41"}) == 41
+
+
+def test_the_highest_number_stays_one() -> None:
+    manifest = format_manifest(HISTORY, format_history(HISTORY), SUBJECT, 10**15)
+    assert parse_manifest(manifest, "it").sequence == 10**15 - 1
 
 
 def _set(*path: Any, to: Any) -> Callable[[Any], None]:
@@ -107,11 +130,14 @@ def test_what_is_no_document(text: bytes) -> None:
     with pytest.raises(SourceError):
         parse_history(text, "it")
     with pytest.raises(SourceError):
-        document_of(text, "it")
+        parse_manifest(text, "it")
 
 
 def test_manifests_that_are_no_history() -> None:
     good = json.loads(format_manifest(HISTORY, format_history(HISTORY), SUBJECT))
+    for key, other in (("subject", None), ("subject", {"digest": 3}), ("annotations", ["x"]), ("annotations", "x")):
+        with pytest.raises(SourceError):
+            parse_manifest(json.dumps({**good, key: other}).encode(), "it")
     for key, wrong in (
         ("mediaType", "text/plain"),
         ("digest", "sha256:x"),
@@ -122,7 +148,7 @@ def test_manifests_that_are_no_history() -> None:
         assert value["config"]["mediaType"] == DOCUMENT_TYPE
         value["config"][key] = wrong
         with pytest.raises(SourceError):
-            document_of(json.dumps(value).encode(), "it")
+            parse_manifest(json.dumps(value).encode(), "it")
 
 
 def test_every_changed_byte_is_read_or_refused_clearly() -> None:
