@@ -14,6 +14,7 @@ from envgit.store.objects import parse_commit
 from envgit.store.ref_names import check_branch_name
 from envgit.suggestion import did_you_mean
 from envgit.transaction import Transaction
+from envgit.transfer.address import without_password
 from envgit.uppers import claim_worktree, has_changes
 from envgit.worktree import worktree_name
 
@@ -85,7 +86,7 @@ def follow(repo: Repository, branch: str | None, target: str) -> str:
         return name
     known = [each.name for each in list_remembered(repo)]
     raise UnknownRevision(
-        f"no branch {target!r} of a remote is known here",
+        f"no branch {without_password(target)!r} of a remote is known here",
         hint=did_you_mean(target, known) or "fetch it first: envgit fetch",
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 from typing import NamedTuple
 
 from envgit.errors import UnknownRevision, UsageError
@@ -51,8 +53,24 @@ def make_bundle(repo: Repository, words: tuple[str, ...], path: str) -> Bundled:
     from envgit.transfer.bundle import write_bundle
 
     path = os.path.abspath(path)
+    _check_place(path)
     needs = write_bundle(repo.git_dir, path, refs, excluded, repo.environ, repo.monitor)
     return Bundled(path, tuple(sorted(refs.items())), tuple(needs), os.stat(path).st_size)
+
+
+def _check_place(path: str) -> None:
+    """Raise UsageError for a name that is taken by anything but a file (/dev/null would become one), or no file can have."""
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder):
+        raise UsageError(f"there is no folder {folder}", hint=f"make it: mkdir -p {shlex.quote(folder)}")
+    mode = os.lstat(path).st_mode if os.path.lexists(path) else stat.S_IFREG
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "a symbolic link" if stat.S_ISLNK(mode) else "a device or pipe"
+        raise UsageError(
+            f"{path} is {kind}, no file", hint="name a file, or one that is not there yet: envgit bundle -o FILE"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"you may not write into {folder}", hint="name a file elsewhere: envgit bundle -o FILE")
 
 
 def _ref_named(repo: Repository, word: str) -> str:

@@ -58,12 +58,18 @@ def _remembered(repo: Repository, name: str) -> str | None:
     """Return the one remote that has a branch of this name, where nothing here is called so, as git checkout guesses."""
     prefix = "refs/remotes/"
     found = [ref for ref, _ in repo.refs.iter_refs(prefix) if ref.removeprefix(prefix).partition("/")[2] == name]
-    if len(found) != 1:
+    if not found:
         return None
     try:
         repo.resolve_bytes(name)
     except UnknownRevision:
-        return found[0]
+        if len(found) == 1:
+            return found[0]
+        places = [ref.removeprefix(prefix) for ref in found]
+        raise Conflict(
+            f"several remotes have a branch {name}: {', '.join(places)}",
+            hint=f"say which: envgit checkout -b {name} {places[-1]}",
+        ) from None
     except EnvgitError:
         return None
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 from typing import NamedTuple
 
@@ -65,7 +65,11 @@ def clone(
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = _make(building, address, environ, monitor, options)
         git_dir = os.path.join(project, DIRECTORY_NAME)
-        storage.rename(os.path.join(building, DIRECTORY_NAME), git_dir, step="clone-rename")
+        try:
+            storage.rename(os.path.join(building, DIRECTORY_NAME), git_dir, step="clone-rename")
+        except StorageError:
+            _refuse_taken(project, path)  # another clone was quicker
+            raise
         storage.sync_directory(project, step="clone-sync")
         return made._replace(path=git_dir)
     except BaseException:
@@ -123,9 +127,9 @@ def _make(
     folder: str, address: Address, environ: Mapping[str, str], monitor: Monitor, options: CloneOptions
 ) -> CloneResult:
     repo = Repository.create_(folder, "main", environ, monitor)
-    only = (options.branch or _head_there(repo, address)) if options.single_branch else None
+    only = _choose_there(repo, address, options) if options.single_branch else None
     add_remote(repo, options.origin, address.url, only=only)
-    tags = "none" if not options.tags else None if options.single_branch else "all"
+    tags = "none" if not options.tags else None if options.single_branch else "free"
     fetched = fetch(repo, options.origin, FetchOptions(tags=tags, depth=options.depth))
     branch, oid = _check_out(repo, fetched, options)
     if fetched.head is not None and branch is not None:
@@ -135,10 +139,34 @@ def _make(
     return CloneResult("", branch, oid.hex() if oid else None, fetched)
 
 
-def _head_there(repo: Repository, address: Address) -> str | None:
+def _choose_there(repo: Repository, address: Address, options: CloneOptions) -> str | None:
+    """Return the branch or tag to fetch alone: the one asked for, else HEAD there, where that has commits, else the first one.
+
+    None where there is none. Raises UnknownRevision.
+    """
     with closing(open_way(repo, address, "fetch")) as way:
-        head = way.list_refs().head
-    return head.removeprefix(BRANCH_PREFIX) if head else None
+        advertised = way.list_refs()
+    names = {_short(name) for name in advertised.refs if name.startswith((BRANCH_PREFIX, TAG_PREFIX))}
+    if options.branch:
+        if options.branch not in names:
+            raise _no_such_branch(address.shown, options.branch, names)
+        return options.branch
+    if advertised.head in advertised.refs:
+        return _short(advertised.head or "")
+    return _first_of({_short(name) for name in advertised.refs if name.startswith(BRANCH_PREFIX)})
+
+
+def _short(name: str) -> str:
+    return name.removeprefix(BRANCH_PREFIX).removeprefix(TAG_PREFIX)
+
+
+def _first_of(branches: Collection[str]) -> str | None:
+    return next((name for name in ("main", "master", *sorted(branches)) if name in branches), None)
+
+
+def _no_such_branch(url: str, wanted: str, names: Collection[str]) -> UnknownRevision:
+    hint = did_you_mean(wanted, names) or f"there are: {', '.join(sorted(names)) or 'none'}"
+    return UnknownRevision(f"{url} has no branch or tag {wanted!r}", hint=hint)
 
 
 def _check_out(repo: Repository, fetched: FetchResult, options: CloneOptions) -> tuple[str | None, bytes | None]:
@@ -147,9 +175,9 @@ def _check_out(repo: Repository, fetched: FetchResult, options: CloneOptions) ->
     found = {
         name.removeprefix(tracking): oid for name, oid in repo.refs.iter_refs(tracking) if name != tracking + "HEAD"
     }
-    wanted = options.branch or (fetched.head or "").removeprefix(BRANCH_PREFIX)
+    wanted = options.branch or _short(fetched.head or "")
     if not options.branch and wanted not in found:
-        wanted = next((name for name in ("main", "master", *sorted(found)) if name in found), wanted or "main")
+        wanted = _first_of(found) or wanted or "main"
     with repo.operation(["clone", fetched.url]) as transaction:
         if wanted in found:
             transaction.set_ref(BRANCH_PREFIX + wanted, found[wanted])
@@ -164,8 +192,7 @@ def _check_out(repo: Repository, fetched: FetchResult, options: CloneOptions) ->
             transaction.finish(f"clone: from {fetched.url}")
             return None, oid
         if found or options.branch:
-            hint = did_you_mean(wanted, found) or f"there are: {', '.join(sorted(found)) or 'none'}"
-            raise UnknownRevision(f"{fetched.url} has no branch or tag {wanted!r}", hint=hint)
+            raise _no_such_branch(fetched.url, wanted, found)
         transaction.set_head(BRANCH_PREFIX + wanted)
         transaction.finish(f"clone: from {fetched.url}")
     set_upstream(repo, wanted, options.origin, BRANCH_PREFIX + wanted)

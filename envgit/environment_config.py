@@ -20,6 +20,7 @@ def parse_config(data: bytes) -> EnvironmentConfig:
         raise CorruptObject(f"config.json is not JSON: {error}") from error
     if not isinstance(fields, dict):
         raise CorruptObject("config.json is not a JSON object")
+    _check_nesting(fields)
     pairs = (item.partition("=") for item in _strings(fields, "Env"))
     return EnvironmentConfig(
         env=tuple((key, value) for key, _, value in pairs),
@@ -31,6 +32,8 @@ def parse_config(data: bytes) -> EnvironmentConfig:
     )
 
 
+MAX_NESTING = 64
+"""Lists and objects within each other. OCI knows three; whoever reads one calls itself for each, and must not run out of stack."""
 _FIELDS = ("Env", "Cmd", "Entrypoint", "WorkingDir", "User")
 
 
@@ -52,6 +55,19 @@ def declared_label(config: EnvironmentConfig, name: str) -> str:
     labels = config.extra.get("Labels")
     value = labels.get(name) if isinstance(labels, dict) else None
     return value if isinstance(value, str) and _is_plain(value) else ""
+
+
+def _check_nesting(fields: dict[str, object]) -> None:
+    """Raise CorruptObject beyond MAX_NESTING. Level by level, as the answer must not depend on the stack of the caller."""
+    level: list[object] = [fields]
+    for _ in range(MAX_NESTING):
+        within: list[object] = []
+        for each in level:
+            within += each.values() if isinstance(each, dict) else each if isinstance(each, list) else ()
+        level = [each for each in within if isinstance(each, (dict, list))]
+        if not level:
+            return
+    raise CorruptObject(f"config.json has more than {MAX_NESTING} lists and objects within each other")
 
 
 def _strings(fields: Mapping[str, object], name: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from envgit.errors import Conflict, UsageError
 from envgit.layers.export_directory import export_directory
@@ -16,6 +16,11 @@ from envgit.snapshot import read_snapshot
 
 if TYPE_CHECKING:
     from envgit.publishing.destination import ImageDestination
+
+
+DESTINATIONS: Final = (
+    "dir:PATH, tar:FILE, tar:-, oci:DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME:TAG]"
+)
 
 
 class ExportResult(NamedTuple):
@@ -40,7 +45,7 @@ def export_revision(
     """
     kind, _, path = destination.partition(":")
     if kind not in ("dir", "tar") or not path:
-        raise UsageError(f"{destination!r} is not a destination", hint="use dir:PATH, tar:FILE, tar:- or oci:DIR:TAG")
+        raise UsageError(f"{destination!r} is not a destination", hint=f"use {DESTINATIONS}")
     root = read_snapshot(repo.objects, repo.resolve_bytes(revision)).root
     if kind == "dir":
         done = export_directory(root, repo.reader, path, monitor=repo.monitor, is_root=os.geteuid() == 0)

@@ -229,7 +229,7 @@ def _commit(
 def _note_layers(repo: Repository, image: Image, chain: Chain) -> None:
     from envgit.image_commits import KnownLayers
 
-    KnownLayers(repo).add(zip(image.chain_ids, chain.commits, strict=False))
+    KnownLayers(repo).add(image.chain_ids, chain)
 
 
 def _read(

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from io import StringIO
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from envgit.declaration.values import Sandbox
 from envgit.environment_config import declared_label, parse_config
-from envgit.errors import UsageError
-from envgit.layers.sources.image_source import ImageName, parse_image_name
+from envgit.errors import SourceError, UsageError
+from envgit.layers.sources.image_source import ImageName, ImageSource, parse_image_name
 from envgit.publishing.pods import PodKind, PodRequest, choose_name, make_manifest
 from envgit.publishing.remembered import PushedImages
 from envgit.repo import Repository
 from envgit.sandbox.asked import parse_asked
 from envgit.snapshot import read_config_bytes, read_snapshot
 from envgit.stack import ASKED_LABEL
+
+_REVISION: Final = "org.opencontainers.image.revision"
 
 
 class KubeManifest(NamedTuple):
@@ -31,7 +35,9 @@ def make_kube_manifest(
     """Return a manifest that runs `revision` as it was pushed to `image` ("": the last time, wherever that was).
 
     The image is named by its digest: what runs never changes unasked. It is looked up in what was pushed from here, and for another
-    reference in the registry. Raises UsageError when there is no such image, and HostileInput for a request that is not understood.
+    reference in the registry: there it must be of this revision, by its annotation or label org.opencontainers.image.revision, and
+    one that does not say is warned of. Raises UsageError when there is no such image or it is of another revision, SourceError, and
+    HostileInput for a request that is not understood.
     """
     snapshot = read_snapshot(repo.objects, repo.resolve_bytes(revision))
     config = parse_config(read_config_bytes(repo.objects, snapshot))
@@ -83,12 +89,50 @@ def _find_image(repo: Repository, oid: bytes, revision: str, reference: str) -> 
             )
         return parse_image_name(pushed[0])._replace(digest=pushed[1])
     name = parse_image_name(reference.removeprefix("docker://"))
-    if name.digest:
+    if not name.digest:
+        pushed = PushedImages(repo).find(oid, f"{name.repository}:{name.tag}")
+        if pushed is not None:
+            return name._replace(digest=pushed[1])
+    elif PushedImages(repo).has(oid, name.digest):
         return name
-    pushed = PushedImages(repo).find(oid, f"{name.repository}:{name.tag}")
-    if pushed is not None:
-        return name._replace(digest=pushed[1])
-    from envgit.images import resolve_digest
-
-    digest = resolve_digest(f"docker://{name.repository}:{name.tag}", environ=repo.environ, monitor=repo.monitor)
+    digest, found = _ask_registry(repo, name)
+    if found and found != oid.hex():
+        raise UsageError(
+            f"{reference} is an image of {found[:40]}, not of {revision}",
+            hint=f"push it: envgit push {revision} docker://{name.repository}:TAG",
+        )
+    if not found:
+        repo.monitor.warn(f"{reference} does not say which revision it is of: it may be another than {revision}")
     return name._replace(digest=digest)
+
+
+def _ask_registry(repo: Repository, name: ImageName) -> tuple[str, str]:
+    """Return the digest of an image and the commit that it says it is of, "" where it does not say. Raises SourceError."""
+    from envgit.images.opening import open_image
+    from envgit.images.remote import RemoteImages
+
+    source = ImageSource("docker", name.repository, name.tag, name.digest)
+    remote = RemoteImages(source, repo.environ, repo.monitor)
+    try:
+        found = remote.find()
+    finally:
+        remote.close()
+    digest = name.digest or found.digest
+    revision = _text_of(found.data, "annotations")
+    if not revision:
+        pinned = ImageSource("docker", name.repository, "", digest)
+        with suppress(SourceError), open_image(pinned, environ=repo.environ, monitor=repo.monitor) as image:
+            revision = _text_of(image.config_bytes, "config", "Labels")
+    return digest, revision
+
+
+def _text_of(document: bytes, *path: str) -> str:
+    """Return the revision that an object of a JSON document names, "" for none."""
+    try:
+        found: Any = json.loads(document)
+        for key in path:
+            found = found.get(key) or {}
+        text = found.get(_REVISION, "")
+    except (ValueError, RecursionError, AttributeError):
+        return ""
+    return text if isinstance(text, str) else ""

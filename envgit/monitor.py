@@ -45,3 +45,15 @@ class NullMonitor:
 
     def warn(self, message: str) -> None:
         self.warnings.append(message)
+
+
+def human_bytes(count: int) -> str:
+    """Return a size for people, powers of 1000: `712 bytes`, `1.2 MB`."""
+    if count < 1000:
+        return f"{count} byte{'' if count == 1 else 's'}"
+    size = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} PB"

@@ -9,8 +9,11 @@ from envgit.fetch import FetchOptions, FetchResult, fetch
 from envgit.forwarding import Forwarded, forward_branch
 from envgit.remotes.configuration import Upstream, list_remotes, read_upstream, require_remote
 from envgit.remotes.divergence import count_only
+from envgit.remotes.signed_line import commits_to_sign
 from envgit.repo import BRANCH_PREFIX, Repository
 from envgit.store.history import is_ancestor
+from envgit.tag import peel
+from envgit.transfer.missing import MissingWalk
 
 
 class PullResult(NamedTuple):
@@ -49,7 +52,18 @@ def pull(
             f"{shown}, which {current} follows, does not exist any more",
             hint=f"follow another: envgit branch -u {upstream.remote}/NAME",
         )
-    return _advance(repo, current, shown, theirs, fetched)
+    if verify_signatures:
+        _require_signatures(repo, current, upstream.ref, theirs)
+    return _advance(repo, current, shown, peel(repo, theirs), fetched)
+
+
+def _require_signatures(repo: Repository, current: str, ref: str, theirs: bytes) -> None:
+    """Raise UnverifiedCommit unless all that the branch would get is signed: an earlier fetch may have asked for nothing."""
+    from envgit.verify import require_signatures
+
+    ours = repo.refs.resolve(BRANCH_PREFIX + current)
+    known = [ours] if ours is not None else []
+    require_signatures(repo, commits_to_sign(repo, ref, theirs, known, repo.objects.read))
 
 
 def _find_upstream(repo: Repository, current: str, remote: str | None, branch: str | None) -> Upstream:
@@ -81,7 +95,7 @@ def _advance(repo: Repository, current: str, shown: str, theirs: bytes, fetched:
             return PullResult(fetched, current, shown, None, 0, 0)
         if ours is not None and not is_ancestor(repo.objects, ours, theirs):
             raise _diverged(repo, current, shown, ours, theirs)
-        commits = count_only(repo, theirs, ours) if ours is not None else 0
+        commits = len(MissingWalk(repo.objects, [theirs], [ours] if ours is not None else []).commits)
         forwarded = forward_branch(repo, transaction, theirs, current)
         done = transaction.finish(f"pull: Fast-forward to {shown}")
     return PullResult(fetched, current, shown, forwarded, commits, done.number)

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from typing import NamedTuple
 
-from envgit.errors import UnknownRevision, UsageError
+from envgit.errors import EnvgitError, UnknownRevision, UsageError
 from envgit.remotes.configuration import TRACKING_PREFIX, Remote, read_setting, read_upstream, set_upstream
 from envgit.remotes.opening import address_of, choose_remote, open_way
 from envgit.remotes.refspec import Refspec, full_destination, parse_push_refspec
@@ -24,11 +24,12 @@ _NOTHING = PushPlan((), (), 0)
 
 
 class PushOptions(NamedTuple):
-    """`lease`: None, or refs ("" for all that are pushed) that must still be where this repository last saw them."""
+    """`lease`: None, or (ref, expected) for refs that must still be there what is expected: a revision, "" for no such ref, None
+    for where this repository last saw them; the ref "" is all that are pushed."""
 
     refspecs: tuple[str, ...] = ()
     force: bool = False
-    lease: tuple[str, ...] | None = None
+    lease: tuple[tuple[str, str | None], ...] | None = None
     tags: bool = False
     all: bool = False
     delete: bool = False
@@ -49,7 +50,7 @@ class PushedRef(NamedTuple):
 
 
 class PushResult(NamedTuple):
-    """`bytes`: about how much had to go, in `steps` pushes; `followed`: the branch that follows its remote now, "" for none."""
+    """`bytes`: about how much had to go, in `steps` pushes; `followed`: (branch, ref there) that follow the remote now."""
 
     remote: str
     url: str
@@ -57,7 +58,7 @@ class PushResult(NamedTuple):
     bytes: int
     steps: int
     seconds: float
-    followed: str
+    followed: tuple[tuple[str, str], ...]
     operation: int
 
     @property
@@ -86,17 +87,20 @@ def push(repo: Repository, target: str | None = None, options: PushOptions | Non
     address = address_of(repo, remote.push_url)
     with closing(open_way(repo, address, "push")) as way:
         advertised = way.list_refs()
-        judged = [_judge(repo, remote, advertised, change, options) for change in changes]
+        changes = [_find_doomed(change, advertised) for change in changes]
+        leases = _read_leases(repo, remote, changes, options)
+        judged = [_judge(repo, advertised, change, leases) for change in changes]
         if options.atomic and any(ref.kind == "rejected" for ref in judged):
             judged = [ref if ref.kind == "rejected" else _refused(ref, "atomic push failed") for ref in judged]
         going = [ref for ref in judged if ref.kind not in ("rejected", "same")]
-        updates = [_update(ref, options) for ref in going]
+        updates = [_update(ref, leased=ref.name in leases) for ref in going]
         limits = PushLimits(0, 0) if address.is_local else _read_limits(repo)
         plan = plan_pushes(repo.objects, updates, advertised.refs, limits, atomic=options.atomic) if going else _NOTHING
         if going and not options.dry_run:
             outcomes = push_in_steps(way, plan, updates, repo.monitor, atomic=options.atomic)
             judged = _settle(judged, {outcome.name: outcome for outcome in outcomes})
-    followed, number = "", 0
+    followed: tuple[tuple[str, str], ...] = ()
+    number = 0
     if not options.dry_run:
         followed = _follow(repo, remote, judged, options)
         number = _remember(repo, remote, judged)
@@ -147,7 +151,8 @@ def _current(repo: Repository, remote: Remote, options: PushOptions) -> _Change:
 
 def _parse(repo: Repository, spec: Refspec, force: bool) -> _Change:
     if not spec.source:
-        return _Change("", full_destination(spec.destination, ""), None, force or spec.force)
+        full_destination(spec.destination, "")
+        return _Change("", spec.destination, None, force or spec.force)
     source = _full_source(repo, spec.source)
     oid = resolve_object(repo.objects, repo.refs, spec.source)
     if not spec.destination and not source.startswith((BRANCH_PREFIX, TAG_PREFIX)):
@@ -162,6 +167,17 @@ def _parse(repo: Repository, spec: Refspec, force: bool) -> _Change:
             f"{spec.source} is a {kind}; a branch is a commit", hint=f"push its commit: {spec.source}^{{}}:{name}"
         )
     return _Change(source or spec.source, name, oid, force or spec.force)
+
+
+def _find_doomed(change: _Change, advertised: Advertised) -> _Change:
+    """Make the short name of what is to be deleted full: the branch or tag that is called so there. Raises UsageError."""
+    if change.new is not None:
+        return change
+    full = [full_destination(change.name, prefix) for prefix in (BRANCH_PREFIX, TAG_PREFIX)]
+    found = sorted({name for name in full if name in advertised.refs})
+    if len(found) > 1:
+        raise UsageError(f"{change.name} is a branch and a tag there", hint=f"say which: {' or '.join(found)}")
+    return change._replace(name=found[0] if found else full[0])
 
 
 def _full_source(repo: Repository, word: str) -> str:
@@ -188,17 +204,50 @@ def _full_source(repo: Repository, word: str) -> str:
     return found[0] if found else ""
 
 
-def _judge(
-    repo: Repository, remote: Remote, advertised: Advertised, change: _Change, options: PushOptions
-) -> PushedRef:
+def _read_leases(
+    repo: Repository, remote: Remote, changes: list[_Change], options: PushOptions
+) -> dict[str, bytes | None]:
+    """Return what the refs of a lease must be there, None for not at all. Raises UsageError."""
+    leases: dict[str, bytes | None] = {}
+    for word, expected in options.lease or ():
+        names = [each.name for each in changes if word in ("", each.name, *_short_names(each.name))]
+        if not names and word:
+            raise UsageError(
+                f"--force-with-lease is about {word}, which is not pushed", hint="name a branch that is pushed"
+            )
+        for name in names:
+            if word or name not in leases:
+                leases[name] = _expected_id(repo, remote, name, expected)
+    return leases
+
+
+def _short_names(name: str) -> tuple[str, ...]:
+    return tuple(name.removeprefix(prefix) for prefix in (BRANCH_PREFIX, TAG_PREFIX) if name.startswith(prefix))
+
+
+def _expected_id(repo: Repository, remote: Remote, name: str, expected: str | None) -> bytes | None:
+    if expected is None:
+        tracking = remote.tracking(name)
+        return repo.refs.resolve(tracking) if tracking else None
+    if not expected:
+        return None
+    if len(expected) == 40 and not set(expected) - set("0123456789abcdef"):
+        return bytes.fromhex(expected)  # it need not be here
+    try:
+        return resolve_object(repo.objects, repo.refs, expected)
+    except EnvgitError as error:
+        raise UsageError(
+            f"--force-with-lease expects {expected!r}: {error.message}", hint="name a commit, such as origin/main"
+        ) from None
+
+
+def _judge(repo: Repository, advertised: Advertised, change: _Change, leases: dict[str, bytes | None]) -> PushedRef:
     """Say what may become of one ref there, as far as it can be known here."""
     old = advertised.refs.get(change.name)
     ref = PushedRef(change.source, change.name, old, change.new, "new")
-    if options.lease is not None and _is_leased(change.name, options.lease):
-        tracking = remote.tracking(change.name)
-        seen = repo.refs.resolve(tracking) if tracking else None
-        if seen != old:
-            return _refused(ref, "stale info: it moved since the last fetch")
+    if change.name in leases:
+        if leases[change.name] != old:
+            return _refused(ref, "stale info: it is not what was expected there")
         return ref._replace(
             kind="deleted" if change.new is None else "same" if old == change.new else "forced" if old else "new"
         )
@@ -224,10 +273,6 @@ def _judge(
     return ref._replace(kind="forced") if change.force else _refused(ref, "not a fast-forward")
 
 
-def _is_leased(name: str, lease: tuple[str, ...]) -> bool:
-    return not lease or any(name in (word, BRANCH_PREFIX + word) for word in lease)
-
-
 def _refused(ref: PushedRef, reason: str) -> PushedRef:
     return ref._replace(kind="rejected", reason=reason)
 
@@ -244,8 +289,7 @@ def _read_limits(repo: Repository) -> PushLimits:
     return limits
 
 
-def _update(ref: PushedRef, options: PushOptions) -> RefUpdate:
-    leased = options.lease is not None and _is_leased(ref.name, options.lease)
+def _update(ref: PushedRef, *, leased: bool) -> RefUpdate:
     return RefUpdate(ref.name, ref.old, ref.new, force=ref.kind == "forced" and not leased, lease=leased)
 
 
@@ -258,11 +302,13 @@ def _settle(judged: list[PushedRef], outcomes: dict[str, RefOutcome]) -> list[Pu
     return settled
 
 
-def _follow(repo: Repository, remote: Remote, judged: list[PushedRef], options: PushOptions) -> str:
+def _follow(
+    repo: Repository, remote: Remote, judged: list[PushedRef], options: PushOptions
+) -> tuple[tuple[str, str], ...]:
     """Let branches follow what they were pushed to, where asked, or where a bare `push` had nothing to go by."""
-    followed = ""
+    followed: list[tuple[str, str]] = []
     if not remote.name:
-        return followed
+        return ()
     bare = not options.refspecs and not options.tags and not options.all
     for ref in judged:
         if (
@@ -274,18 +320,21 @@ def _follow(repo: Repository, remote: Remote, judged: list[PushedRef], options: 
         branch = ref.source.removeprefix(BRANCH_PREFIX)
         if options.set_upstream or (bare and read_upstream(repo, branch) is None):
             set_upstream(repo, branch, remote.name, ref.name)
-            followed = branch
-    return followed
+            followed.append((branch, ref.name))
+    return tuple(followed)
 
 
 def _remember(repo: Repository, remote: Remote, judged: list[PushedRef]) -> int:
     """Move what is remembered of the remote's refs, in one operation; return its number."""
     moves = [(remote.tracking(ref.name), ref) for ref in judged if ref.kind != "rejected"]
-    due = [(name, ref.new) for name, ref in moves if name and repo.refs.resolve(name) != ref.new]
+    due = [
+        (name, ref.new)
+        for name, ref in moves
+        if name and name.startswith(TRACKING_PREFIX) and repo.refs.resolve(name) != ref.new  # else it is a mirror's
+    ]
     if not due:
         return 0
     with repo.operation(["push", remote.name]) as transaction:
         for name, new in due:
-            assert name.startswith(TRACKING_PREFIX)
             transaction.set_ref(name, new)
         return transaction.finish(f"push {remote.name}").number

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from envgit.errors import UsageError
 from envgit.layers.sources.image_source import ImageName, parse_image_name
@@ -16,6 +17,8 @@ from envgit.publishing.remembered import PushedBlobs, PushedImages
 from envgit.registry.uploading import Uploader
 from envgit.repo import Repository
 from envgit.snapshot import read_snapshot
+
+_ONLY_A_HOST: Final = re.compile(r"(?:[^/:@]*\.[^/:@]*|localhost|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 class PushImageOptions(NamedTuple):
@@ -86,7 +89,10 @@ def push_image(
 
 def parse_target(reference: str) -> ImageName:
     """Return the name to push to. Raises UsageError for one with a digest: nobody knows that before."""
-    name = parse_image_name(reference.removeprefix("docker://"))
+    text = reference.removeprefix("docker://")
+    if _ONLY_A_HOST.fullmatch(text):  # the grammar takes it for an image of docker.io with a tag
+        raise UsageError(f"{text} is a host without a name of an image", hint=f"docker://{text}/NAME[:TAG]")
+    name = parse_image_name(text)
     if name.digest:
         raise UsageError(
             "an image is pushed to a tag, not to a digest", hint=f"use docker://{name.repository}:{name.tag or 'TAG'}"

@@ -53,7 +53,7 @@ class Repository:
     def __init__(self, git_dir: str, environ: Mapping[str, str], monitor: Monitor) -> None:
         self.git_dir = git_dir
         self.project = os.path.dirname(git_dir)
-        self.refs = RefStore(git_dir)
+        self.refs = RefStore(git_dir, lambda message: self.monitor.warn(message))
         self.environ = environ
         self.monitor = monitor
         self._entered = False

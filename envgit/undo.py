@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from envgit.errors import Conflict, NegativeAnswer, StorageError, UnknownRevision
+from envgit.forwarding import carry_over
 from envgit.repo import BRANCH_PREFIX, Repository, hex_or_none
 from envgit.status import is_dirty
 from envgit.store.operations import Operation, iter_operations, read_operation
@@ -93,7 +94,8 @@ def _restored_pointers(repo: Repository, target: Operation) -> dict[str, str | N
     """Return the pointers to put back, by worktree; a branch that goes loses its own.
 
     A commit moves the base and keeps the upper directory, whose content may have become a layer: its pointer stays, and
-    what was recorded shows up as uncommitted changes again.
+    what was recorded shows up as uncommitted changes again. A pull moves the base only: it goes back, and the uncommitted
+    changes with it; Conflict when they have met since what was pulled.
     """
     restored: dict[str, str | None] = {
         worktree_name(ref.removeprefix(BRANCH_PREFIX)): None
@@ -104,7 +106,33 @@ def _restored_pointers(repo: Repository, target: Operation) -> dict[str, str | N
         restored[name] = old_word
         if old_word and new_word and parse_pointer(old_word).upper == parse_pointer(new_word).upper:
             restored[name] = repo.read_pointer_word(name) or new_word
+    if _origin(repo, target).command[:1] != ("pull",):
+        return restored
+    for ref, old, new in target.refs:
+        name = worktree_name(ref.removeprefix(BRANCH_PREFIX))
+        word = repo.read_pointer_word(name)
+        if not ref.startswith(BRANCH_PREFIX) or old is None or new is None or not word:
+            continue
+        if restored.get(name, word) == word and parse_pointer(word).base == new:
+            says = "uncommitted changes touch what would be taken back"
+            moved = carry_over(repo, parse_pointer(word), new, old, says)
+            restored[name] = moved.format() if moved else None
     return restored
+
+
+def _origin(repo: Repository, operation: Operation) -> Operation:
+    """Return what an undo, or an undo of an undo, was about in the end."""
+    while operation.command[:1] == ("undo",):
+        found = None
+        if operation.command[1:]:
+            found = read_operation(repo.git_dir, int(operation.command[1]))
+        else:
+            earlier = (each for each in iter_operations(repo.git_dir) if each.number < operation.number)
+            found = next((each for each in earlier if not _is_gc(each)), None)
+        if found is None or found.number >= operation.number:
+            break
+        operation = found
+    return operation
 
 
 def _set_aside(repo: Repository, transaction: Transaction, restored: dict[str, str | None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from envgit.light_typing import TYPE_CHECKING, Final
+from envgit.monitor import human_bytes as human_bytes
 
 if TYPE_CHECKING:
     import re
@@ -60,18 +61,6 @@ def _is_utf8(data: bytes) -> bool:
 def _octal(byte: int) -> str:
     letter = _LETTERS.get(byte)
     return f"\\{letter}" if letter else f"\\{byte:03o}"
-
-
-def human_bytes(count: int) -> str:
-    """Return a size for people, powers of 1000: `712 bytes`, `1.2 MB`."""
-    if count < 1000:
-        return f"{count} byte{'' if count == 1 else 's'}"
-    size = float(count)
-    for unit in ("kB", "MB", "GB", "TB"):
-        size /= 1000
-        if size < 999.95:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} PB"
 
 
 def count_of(count: int, noun: str, plural: str | None = None) -> str:

@@ -113,7 +113,7 @@ class Session:
         if self.environ.get("COLUMNS", "").isdigit():
             return max(20, int(self.environ["COLUMNS"]))
         try:
-            return max(20, os.get_terminal_size(fd).columns)
+            return max(20, os.get_terminal_size(fd).columns or 80)  # 0: the terminal does not know
         except OSError:
             return 80
 

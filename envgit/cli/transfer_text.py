@@ -32,12 +32,49 @@ def say_push(session: Session, result: PushResult) -> None:
     out = session.out
     if all(ref.kind == "same" for ref in result.refs):
         out.line("Everything up-to-date")
-        return
-    out.line(f"To {out.safe(result.url)}")
+    else:
+        out.line(f"To {out.safe(result.url)}")
+        for ref in result.refs:
+            out.line(_push_line(session, ref))
+    for branch, name in result.followed:
+        out.line(out.safe(f"{branch} follows {result.remote}/{short_ref(name)} now"))
     for ref in result.refs:
-        out.line(_push_line(session, ref))
-    if result.followed:
-        out.line(f"branch {out.safe(result.followed)} follows {out.safe(result.remote)} now")
+        if ref.kind == "forced" and ref.old and session.repo.objects.contains(ref.old):
+            back = f"{ref.old.hex()[:12]}:{short_ref(ref.name) if ref.name.startswith('refs/heads/') else ref.name}"
+            session.say(
+                out.safe(f"hint: to what it was there: envgit push --force {result.remote or result.url} {back}")
+            )
+
+
+def say_rejected(session: Session, result: PushResult, *, forced: bool, listed: bool) -> None:
+    """Print on standard error what was rejected, unless `listed` already, and what to do about it."""
+    out = session.out
+    for ref in result.rejected:
+        if not listed:
+            session.say(_push_line(session, ref))
+    hints = dict.fromkeys(filter(None, (_hint_of(result, ref, forced=forced) for ref in result.rejected)))
+    for hint in hints:
+        session.say(out.safe(f"hint: {hint}"))
+
+
+def _hint_of(result: PushResult, ref: PushedRef, *, forced: bool) -> str:
+    """Return the way out for one refused ref, "" where the reason says it all."""
+    place = result.remote or result.url
+    name = short_ref(ref.name)
+    theirs = f"{result.remote}/{name}" if result.remote else "FETCH_HEAD"
+    fetch = f"envgit fetch {result.remote}" if result.remote else f"envgit fetch {result.url} {name}"
+    if "stale info" in ref.reason:
+        return f"see what is there, then push again: {fetch}; envgit log {theirs}"
+    if "checked out" in ref.reason:
+        return (
+            f"push to another branch, and let who works there take it: envgit push {place} {short_ref(ref.source)}:NAME"
+        )
+    if forced and "fast-forward" in ref.reason:
+        return "the repository there forbids it (receive.denyNonFastForwards): ask its owner, or push to another branch"
+    if "fetch first" in ref.reason or "fast-forward" in ref.reason:
+        ours = short_ref(ref.source)
+        return f"see what is there: {fetch}, then envgit log {ours}..{theirs}; envgit pull {place} {name} moves ahead to it"
+    return ""
 
 
 def _fetch_line(session: Session, change: RefChange) -> str:

@@ -87,6 +87,14 @@ class PushedImages:
                 return match[2], match[3]
         return None
 
+    def has(self, oid: bytes, digest: str) -> bool:
+        """Say whether a commit was ever pushed as the image of this digest."""
+        return any(
+            match[1] == oid.hex() and match[3] == digest
+            for match in map(_IMAGE.fullmatch, _read_lines(self._path))
+            if match
+        )
+
     def add(self, oid: bytes, reference: str, digest: str) -> None:
         if self.find(oid) != (reference, digest):
             _append(self._path, f"{oid.hex()} {reference} {digest}\n")

@@ -6,9 +6,10 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from envgit.errors import Conflict, InvalidName, StorageError, UnknownPath
+from envgit.errors import Conflict, InvalidName, StorageError, UnknownPath, UsageError
 from envgit.remotes.refspec import Refspec, parse_fetch_refspec
 from envgit.repo import BRANCH_PREFIX, Repository
+from envgit.store import storage
 from envgit.store.config_files import config_files
 from envgit.store.identity import read_sections
 from envgit.store.ref_names import is_ref_name
@@ -67,13 +68,13 @@ def list_remotes(repo: Repository) -> tuple[Remote, ...]:
     names = {
         match[1] for entry in config if (match := _REMOTE_KEY.match(entry.name)) and match[2] in ("url", "pushurl")
     }
-    return tuple(_read(config, name) for name in sorted(names))
+    return tuple(_read(repo, config, name) for name in sorted(names))
 
 
 def find_remote(repo: Repository, name: str) -> Remote | None:
     """Return the remote of this name, None when there is none."""
     config = _open(repo)
-    return _read(config, name) if _get(config, f"remote.{name}.url") is not None else None
+    return _read(repo, config, name) if _get(config, f"remote.{name}.url") is not None else None
 
 
 def require_remote(repo: Repository, name: str) -> Remote:
@@ -97,7 +98,7 @@ def add_remote(repo: Repository, name: str, url: str, *, only: str | None = None
     _write(config, f"remote.{name}.url", url)
     branch = "*" if only is None else only
     _write(config, f"remote.{name}.fetch", f"+{BRANCH_PREFIX}{branch}:{TRACKING_PREFIX}{name}/{branch}")
-    return _read(config, name)
+    return _read(repo, config, name)
 
 
 def set_remote_url(repo: Repository, name: str, url: str, *, push: bool = False) -> None:
@@ -114,6 +115,9 @@ def forget_remote(repo: Repository, name: str) -> None:
     for branch in followers:
         _delete(config, f"branch.{branch}.remote", f"branch.{branch}.merge")
     _delete(config, *(entry.name for entry in list(config) if entry.name.startswith(f"remote.{name}.")))
+    _drop_empty(repo, "remote", name)
+    for branch in followers:
+        _drop_empty(repo, "branch", branch)
 
 
 def rename_in_configuration(repo: Repository, old: str, new: str) -> None:
@@ -133,6 +137,7 @@ def rename_in_configuration(repo: Repository, old: str, new: str) -> None:
     for branch in followers:
         _write(config, f"branch.{branch}.remote", new)
     _delete(config, *(entry.name for entry in list(config) if entry.name.startswith(f"remote.{old}.")))
+    _drop_empty(repo, "remote", old)
 
 
 def read_upstream(repo: Repository, branch: str) -> Upstream | None:
@@ -150,7 +155,8 @@ def read_upstream(repo: Repository, branch: str) -> Upstream | None:
     if name == ".":
         return Upstream(name, ref, ref)
     text = read_sections(repo.git_dir, repo.environ, (f"remote.{name}",)).get(f"remote.{name}.fetch")
-    tracking = parse_fetch_refspec(text).map(ref) if text and not text.startswith("^") else None
+    spec = _parse_or_warn(repo, name, text) if text else None
+    tracking = spec.map(ref) if spec is not None else None
     if tracking is None:  # one of several refspecs
         remote = find_remote(repo, name)
         tracking = remote.tracking(ref) if remote is not None else None
@@ -178,7 +184,7 @@ def read_setting(repo: Repository, key: str) -> str | None:
 
 def check_remote_name(name: str) -> None:
     """Raise InvalidName unless refs can be kept under this name."""
-    if not is_ref_name(f"{TRACKING_PREFIX}{name}/x") or not _PLAIN_NAME.fullmatch(name):
+    if name == "HEAD" or not is_ref_name(f"{TRACKING_PREFIX}{name}/x") or not _PLAIN_NAME.fullmatch(name):
         raise InvalidName(f"{name!r} cannot be the name of a remote", hint="letters and digits, such as: origin")
 
 
@@ -231,10 +237,46 @@ def _delete(config: Any, *keys: str) -> None:
             _guarded(config.delete_multivar, key, ".*")
 
 
-def _read(config: Any, name: str) -> Remote:
+def _drop_empty(repo: Repository, section: str, name: str) -> None:
+    """Remove the head of a section that has nothing left, not even a comment. Does nothing while git writes the file."""
+    path = repo.path("config")
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    head = os.fsencode(f'[{section} "{quoted}"]')
+    try:
+        fd = os.open(path + ".lock", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+    except OSError:
+        return
+    os.close(fd)
+    try:
+        with open(path, "rb") as file:
+            lines = file.read().split(b"\n")
+        kept = [
+            line
+            for place, line in enumerate(lines, 1)
+            if line.strip() != head
+            or not next((each for each in lines[place:] if each.strip()), b"[").lstrip().startswith(b"[")
+        ]
+        if kept != lines:
+            storage.write_file(path, b"\n".join(kept), step="config-tidy", mode=os.stat(path).st_mode & 0o777)
+    finally:
+        storage.unlink(path + ".lock", step="config-unlock")
+
+
+def _parse_or_warn(repo: Repository, name: str, text: str) -> Refspec | None:
+    """Return a refspec of the configuration; None for one that leaves out, and, with a warning, for one that means nothing."""
+    if text.startswith("^"):
+        return None
+    try:
+        return parse_fetch_refspec(text)
+    except UsageError as error:
+        repo.refs.warn_once(f"remote.{name}.fetch in the configuration is left aside: {error.message}")
+        return None
+
+
+def _read(repo: Repository, config: Any, name: str) -> Remote:
     url = _get(config, f"remote.{name}.url") or ""
     texts = list(_guarded(config.get_multivar, f"remote.{name}.fetch"))
-    fetch = tuple(parse_fetch_refspec(text) for text in texts if not text.startswith("^"))
+    fetch = tuple(spec for text in texts if (spec := _parse_or_warn(repo, name, text)) is not None)
     option = _get(config, f"remote.{name}.tagopt")
     tags = {"--tags": "all", "--no-tags": "none"}.get(option or "", "auto")
     return Remote(name, url, _get(config, f"remote.{name}.pushurl") or url, fetch, tags)
@@ -245,8 +287,3 @@ def _iter_followers(config: Any) -> Iterator[tuple[str, str]]:
     for entry in config:
         if entry.name.startswith("branch.") and entry.name.endswith(".remote"):
             yield entry.name[len("branch.") : -len(".remote")], entry.value or ""
-
-
-def branch_of(ref: str) -> str:
-    """Return the short name of a branch's ref; other refs as they are."""
-    return ref.removeprefix(BRANCH_PREFIX)

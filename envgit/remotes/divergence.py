@@ -25,8 +25,10 @@ def compare_with_upstream(repo: Repository, branch: str) -> Divergence | None:
         return None
     ours = repo.refs.resolve(BRANCH_PREFIX + branch)
     theirs = repo.refs.resolve(upstream.tracking) if upstream.tracking else None
-    if ours is None or theirs is None:
-        return Divergence(upstream, 0, 0, gone=theirs is None)
+    if theirs is None:
+        return Divergence(upstream, 0, 0, gone=True)
+    if ours is None:
+        return Divergence(upstream, 0, len(MissingWalk(repo.objects, [theirs], []).commits))
     if ours == theirs:
         return Divergence(upstream, 0, 0)
     return Divergence(upstream, count_only(repo, ours, theirs), count_only(repo, theirs, ours))

@@ -10,7 +10,7 @@ from envgit.remotes.configuration import Remote, find_remote, list_remotes, read
 from envgit.repo import Repository
 from envgit.transfer.address import Address, parse_address
 from envgit.transfer.local_path import open_local
-from envgit.transfer.transport import Transport, open_transport
+from envgit.transfer.transport import Transport, asked_program, open_transport
 
 REGISTRY_PREFIX = "docker://"
 
@@ -52,6 +52,8 @@ def open_way(repo: Repository, address: Address, purpose: Literal["fetch", "push
         from envgit.transfer.registry.transport import RegistryTransport
 
         return RegistryTransport(repo.git_dir, address, repo.environ, repo.monitor)
+
+    asked_program(repo.environ)  # what is wrong there is wrong for all ways
 
     def by_protocol() -> Transport:
         return open_transport(repo.git_dir, address, repo.environ, repo.monitor)

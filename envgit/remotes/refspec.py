@@ -59,6 +59,7 @@ def full_destination(destination: str, source: str) -> str:
     name = destination if destination.startswith("refs/") else kind + destination
     if not is_ref_name(name):
         raise UsageError(f"{destination!r} is no name of a branch or tag", hint="such as: envgit push origin main:main")
+    _refuse_head(name)
     if name.startswith("refs/envgit/"):
         raise UsageError(
             f"{name} is of this repository alone and is not shared",
@@ -81,7 +82,15 @@ def _full(name: str) -> str:
     return "refs/" + name if name.startswith(("heads/", "tags/", "remotes/")) else _HEADS + name
 
 
+def _refuse_head(name: str) -> None:
+    if name in ("HEAD", _HEADS + "HEAD", _TAGS + "HEAD"):
+        raise UsageError(
+            f"{name} cannot be a destination: HEAD is what is checked out", hint="name a branch, such as main:copy"
+        )
+
+
 def _checked(text: str, refspec: Refspec) -> Refspec:
+    _refuse_head(refspec.destination)
     sides = [side for side in (refspec.source, refspec.destination) if side and side != "HEAD"]
     stars = [side.count("*") for side in sides]
     if any(not is_ref_name(side.replace("*", "x", 1)) for side in sides) or max(stars, default=0) > 1:

@@ -26,6 +26,7 @@ def test_a_clone_is_adopted(lab: Lab, tmp_path: Path, option: str) -> None:
     done = new("init")
     assert "Adopted the clone" in done.out
     assert "Reinitialized" in new("init").out
+    assert new.git("config", "--get-all", "transfer.hideRefs") == "refs/envgit\n"
     assert new.git_dir.stat().st_mode & 0o777 == 0o700
     assert new.sh("cat /srv/one; echo 2 > /srv/two").out == "1\n"
     new("commit", "-m", "two")

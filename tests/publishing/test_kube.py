@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -230,10 +231,48 @@ def test_the_image_is_the_one_that_was_pushed(lab: Lab, fake: WritableRegistry, 
     assert found["metadata"]["annotations"]["org.opencontainers.image.revision"] == lab.head("HEAD~1")
     with pytest.raises(UsageError, match="not pushed"):
         make_kube_manifest(repo, "HEAD")
-    # Another's image of that name: the registry says what it is now.
-    assert make_kube_manifest(repo, "HEAD", image=f"docker://{fake.host}/me/app:1").image == first.pinned
+    # What was not pushed from here: the registry says what it is now, and which revision it is of.
+    for other in (f"docker://{fake.host}/me/app:1", first.pinned):
+        with pytest.raises(UsageError, match="is an image of " + lab.head("HEAD~1")):
+            make_kube_manifest(repo, "HEAD", image=other)
+    lab.path.joinpath(".envgit/build/pushed-images").unlink()
+    assert make_kube_manifest(repo, "HEAD~1", image=f"{fake.host}/me/app:1").image == first.pinned
+    assert make_kube_manifest(repo, "HEAD~1", image=second.pinned).image == second.pinned
     with pytest.raises(EnvgitError):
         make_kube_manifest(repo, "HEAD", image=f"{fake.host}/me/none:1")
+
+
+@pytest.mark.parametrize("label", [None, "own", "other"])
+def test_an_image_that_has_no_annotation(
+    lab: Lab, fake: WritableRegistry, environ: dict[str, str], label: str | None
+) -> None:
+    """As other programs make them: a label of the configuration says it, or nothing does."""
+    push_image(open_(lab, environ), "HEAD", f"{fake.host}/me/app:1")
+    stored = next(iter(fake.manifests.values()))
+    media_type, data = stored["1"]
+    manifest = json.loads(data)
+    del manifest["annotations"]
+    (blobs,) = (each for each in fake.blobs.values() if manifest["config"]["digest"] in each)
+    config = json.loads(blobs[manifest["config"]["digest"]])
+    if label is not None:
+        revision = lab.head() if label == "own" else "5" * 40
+        config.setdefault("config", {})["Labels"] = {"org.opencontainers.image.revision": revision}
+    text = json.dumps(config).encode()
+    digest = "sha256:" + sha256(text).hexdigest()
+    blobs[digest] = text
+    manifest["config"] |= {"digest": digest, "size": len(text)}
+    data = json.dumps(manifest).encode()
+    for name in ("other", "sha256:" + sha256(data).hexdigest()):
+        stored[name] = (media_type, data)
+    repo, monitor = open_(lab, environ), NullMonitor()
+    repo.monitor = monitor
+    if label == "other":
+        with pytest.raises(UsageError, match="is an image of 5555"):
+            make_kube_manifest(repo, "HEAD", image=f"{fake.host}/me/app:other")
+        return
+    made = make_kube_manifest(repo, "HEAD", image=f"{fake.host}/me/app:other")
+    assert made.image.endswith("@sha256:" + sha256(data).hexdigest())
+    assert ["does not say which revision" in text for text in monitor.warnings] == ([True] if label is None else [])
 
 
 def test_the_command(lab: Lab, fake: WritableRegistry, environ: dict[str, str]) -> None:

@@ -147,10 +147,6 @@ def test_git_that_writes_it_is_not_disturbed(repository: GitRepository, line: li
     assert lock.read_bytes() == b"half of a li" and read_shallow(repository.git_dir) == frozenset()
 
 
-class _Killed(BaseException):
-    pass
-
-
 def _steps(work: Callable[[], None]) -> list[str]:
     reached: list[str] = []
     storage.set_fault_hook(reached.append)

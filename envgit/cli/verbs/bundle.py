@@ -6,6 +6,8 @@ import os
 
 import click
 
+from envgit.errors import UsageError
+
 from ..command import json_option, quiet_option, refuse_words_after_dashes, verb
 from ..escape import count_of, human_bytes
 from ..session import Session
@@ -29,6 +31,8 @@ def bundle_command(ctx: click.Context, words: tuple[str, ...], output: str | Non
     session: Session = ctx.obj
     refuse_words_after_dashes(ctx)
     repo = session.repo
+    if output == "-":
+        raise UsageError("a bundle is not written to standard output", hint="name a file: envgit bundle -o FILE")
     path = output or os.path.basename(repo.project) + ".bundle"
     made = make_bundle(repo, words, path)
     if as_json:
@@ -45,4 +49,5 @@ def bundle_command(ctx: click.Context, words: tuple[str, ...], output: str | Non
         if made.needs:
             needed = ", ".join(oid.hex()[:7] for oid in made.needs)
             session.say(f"whoever reads it must have {count_of(len(made.needs), 'commit')}: {needed}")
-        session.say(f"hint: read it there: envgit fetch {path}, or envgit clone {path}")
+        way = f"envgit fetch {path}" + ("" if made.needs else f", or envgit clone {path}")
+        session.say(f"hint: read it there: {way}")

@@ -91,11 +91,13 @@ _KINDS = ("dir:", "tar:", "oci:", "oci-archive:", "docker-archive:")
 
 
 def _take(words: tuple[str, ...], output: str | None) -> tuple[str, str]:
+    from envgit.export import DESTINATIONS
+
     given = [*words, *([output] if output else [])]
+    if given and given[-1].startswith("docker://"):
+        raise UsageError("images go into a registry by push", hint=f"envgit push {' '.join(given)}")
     if len(given) == 1 and given[0].startswith(_KINDS):
         return "HEAD", given[0]
     if len(given) != 2:
-        raise UsageError(
-            "one revision and one destination", hint="envgit export [REV] dir:PATH, tar:FILE, tar:- or oci:DIR:TAG"
-        )
+        raise UsageError("one revision and one destination", hint=f"envgit export [REV] DESTINATION: {DESTINATIONS}")
     return given[0], given[1]

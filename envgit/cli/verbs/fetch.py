@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from envgit.errors import UsageError
+from envgit.errors import EnvgitError, UsageError
 
 from ..command import dry_run_option, json_option, quiet_option, refuse_words_after_dashes, verb
 from ..escape import count_of
@@ -52,8 +52,9 @@ def fetch_command(
 
     Exit status 1: a ref was rejected; the others moved.
     """
-    from envgit.fetch import FetchOptions, fetch
+    from envgit.fetch import FetchOptions, FetchResult, fetch
     from envgit.remotes.configuration import list_remotes
+    from envgit.transfer.errors import TransferError
     from envgit.transfer.transport import UNLIMITED_DEPTH
 
     session: Session = ctx.obj
@@ -74,7 +75,16 @@ def fetch_command(
         verify_signatures=verify_signatures,
     )
     sources = [remote.name for remote in list_remotes(session.repo)] if every else [words[0] if words else None]
-    results = [fetch(session.repo, source, options) for source in sources]
+    results: list[FetchResult] = []
+    failed: list[str] = []
+    for source in sources:
+        try:
+            results.append(fetch(session.repo, source, options))
+        except EnvgitError as error:
+            if not every:
+                raise
+            failed.append(str(source))
+            session.say(f"{source}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
     if as_json:
         from ..json_output import write_json
 
@@ -92,6 +102,11 @@ def fetch_command(
     elif not quiet:
         for result in results:
             say_fetch(session, result, verbose=verbose)
+    if failed:
+        raise TransferError(
+            f"could not fetch from {', '.join(failed)}; what came from the others is there",
+            hint=f"try again: envgit fetch {failed[0]}",
+        )
     return REJECTED_STATUS if any(result.rejected for result in results) else 0
 
 

@@ -24,8 +24,8 @@ def kube_command(ctx: click.Context, revision: str, image: str, kind: str, name:
     """Print a manifest for Kubernetes that runs a pushed image: envgit kube | kubectl apply -f -
 
     The image is named by its digest. Command, variables, ports, user and volumes are those of the environment's configuration;
-    limits, capabilities and hosts those that its `[sandbox]` asks for. Exit status 3: something of it has no counterpart in
-    Kubernetes; standard error says what.
+    limits, capabilities and hosts those that its `[sandbox]` asks for. An image of another revision is refused. Exit status 3:
+    something of it has no counterpart in Kubernetes, or an image does not say which revision it is of; standard error says what.
     """
     from envgit.kube import make_kube_manifest
 

@@ -11,7 +11,7 @@ from envgit.errors import UsageError
 from ..command import VerbCommand, dry_run_option, json_option, quiet_option, refuse_words_after_dashes, verb
 from ..escape import count_of, human_bytes
 from ..session import Session
-from ..transfer_text import ref_fields, say_push
+from ..transfer_text import ref_fields, say_push, say_rejected
 
 if TYPE_CHECKING:
     from envgit.publishing.compression import LayerCompression
@@ -39,7 +39,7 @@ class PushCommand(VerbCommand):
     "--force-with-lease",
     "lease_all",
     is_flag=True,
-    help="Even if history there is lost, but only what was fetched (=BRANCH: of it alone).",
+    help="Even if history there is lost, but only what was fetched (=BRANCH[:EXPECT]: of it alone).",
 )
 @click.option("--lease-of", "lease", multiple=True, hidden=True)
 @click.option("--tags", is_flag=True, help="All tags, too.")
@@ -112,7 +112,7 @@ def push_command(
     options = PushOptions(
         words[1:],
         force=force,
-        lease=() if lease_all else tuple(word.partition(":")[0] for word in lease) or None,
+        lease=_leases(lease, every=lease_all) or None,
         tags=tags,
         all=every,
         delete=delete,
@@ -132,9 +132,21 @@ def push_command(
         say_push(session, result)
         if dry_run and result.bytes:
             session.say(f"about {human_bytes(result.bytes)} would be sent; nothing was")
-    if any("fetch first" in ref.reason or "fast-forward" in ref.reason for ref in result.rejected):
-        session.say("hint: see what is there: envgit fetch, then envgit log HEAD..@{u}; envgit pull moves ahead to it")
+    if result.rejected:
+        forced = force or bool(options.lease) or any(word.startswith("+") for word in words[1:])
+        say_rejected(session, result, forced=forced, listed=as_json or not quiet)
     return REJECTED_STATUS if result.rejected else 0
+
+
+def _leases(words: tuple[str, ...], *, every: bool) -> tuple[tuple[str, str | None], ...]:
+    """Return (ref, expected) of every BRANCH[:EXPECT]."""
+    found: list[tuple[str, str | None]] = [("", None)] if every else []
+    for word in words:
+        ref, colon, expected = word.partition(":")
+        if not ref:
+            raise UsageError(f"--force-with-lease={word} names no branch", hint="--force-with-lease=BRANCH:EXPECT")
+        found.append((ref, expected if colon else None))
+    return tuple(found)
 
 
 def _refuse(what: str, given: dict[str, object]) -> None:

@@ -29,6 +29,11 @@ def undo_command(ctx: click.Context, operation: int | None, quiet: bool) -> None
     out.line(f"Undid operation {result.undone}: {out.safe(result.command)}")
     for name, old, new in result.refs:
         out.line(f"    {ref_line(out, name, old, new)}")
+    if result.command.split(" ", 1)[0] == "push":
+        session.say(
+            "warning: only what is known here was taken back: the other side still has what was pushed; to change that: "
+            "envgit push --delete REMOTE BRANCH, or envgit push --force-with-lease REMOTE OLD:BRANCH"
+        )
     head = result.head
     out.line(f"On {out.safe(head[:7] if len(head) == 40 else f'branch {head}')}")
     session.say("hint: to redo: envgit undo")
