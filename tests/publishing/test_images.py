@@ -195,7 +195,7 @@ def test_what_is_in_the_way(grown: Lab, tmp_path: Path) -> None:
         (("--squash", "tar:{}/t"), "images"),
         (("--platform", "windows/amd64", "oci:{}/l:1"), "Linux"),
         (("nothing", "oci:{}/l:1"), "nothing"),
-        (("docker://localhost/x",), "one revision"),
+        (("docker://localhost/x",), "go into a registry by push"),
     ],
 )
 def test_words_that_make_no_sense(words: tuple[str, ...], says: str, lab: Lab, tmp_path: Path) -> None:

@@ -197,7 +197,8 @@ def test_what_killed_links_left_is_removed(two: User) -> None:
     for path in folder.glob("*.keep"):
         os.utime(path, (1, 1))
     two("two", "gc")
-    assert sorted(path.name for path in folder.glob("pack-[23]*")) == ["pack-" + "3" * 40 + ".keep"]
+    left = [path.name for digit in "23" for path in folder.glob(f"pack-{digit * 40}.*")]
+    assert left == ["pack-" + "3" * 40 + ".keep"]
 
 
 def test_no_more_packs_are_kept_than_a_lookup_can_ask(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
