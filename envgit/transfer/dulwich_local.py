@@ -15,8 +15,11 @@ from dulwich.pack import PackChunkGenerator
 from dulwich.refs import parse_symref_value
 from dulwich.repo import Repo
 
+from envgit.errors import Conflict, InvalidName, RefMoved, RepositoryBusy
+from envgit.store.refs import RefStore
 from envgit.transfer.address import Address
 from envgit.transfer.errors import NoSuchRepository, TransferError
+from envgit.transfer.local_refs import move_refs, pushing_to
 from envgit.transfer.push_decisions import ZERO
 
 HOOKS: Final = (
@@ -46,6 +49,7 @@ class LocalWire:
                 f"{address.shown} belongs to user {owner}, not to you", hint="sudo apt install git, or use ssh"
             )
         self._repo = Repo(address.path)
+        self._store = RefStore(os.fsdecode(self._repo.controldir()))
 
     def get_refs(self, path: bytes) -> LsRemoteResult:
         refs: dict[Any, Any] = dict(self._refs())
@@ -89,6 +93,12 @@ class LocalWire:
         talk: Any, *, push_options: Sequence[bytes] | None = None, atomic: bool = False,
     ) -> SendPackResult:  # fmt: skip
         self._check_receiver(push_options)
+        with pushing_to(self._store):  # locks that a killed push left are removed here
+            return self._receive(decide, generate, atomic)
+
+    def _receive(
+        self, decide: Callable[[Mapping[bytes, bytes]], dict[bytes, bytes]], generate: Callable[..., Any], atomic: bool
+    ) -> SendPackResult:
         theirs = self._refs()
         asked = decide(theirs)
         refused = {name: reason for name, new in asked.items() if (reason := self._denied(name, new))}
@@ -118,13 +128,12 @@ class LocalWire:
 
     def _move(self, name: Any, old: Any, new: Any) -> str | None:
         """Compare and swap; the reason when that fails."""
-        if new == ZERO:
-            moved = self._repo.refs.remove_if_equals(name, old)
-        else:
-            moved = (
-                self._repo.refs.set_if_equals(name, old, new) if old != ZERO else self._repo.refs.add_if_new(name, new)
-            )
-        return None if moved else "failed to update ref"
+        before, after = (None if oid == ZERO else bytes.fromhex(oid.decode("ascii")) for oid in (old, new))
+        try:
+            move_refs(self._store, [(os.fsdecode(name), before, after)], None, b"push")
+        except (Conflict, InvalidName, RefMoved, RepositoryBusy):
+            return "failed to update ref"
+        return None
 
     def _check_receiver(self, push_options: Sequence[bytes] | None) -> None:
         """Refuse what only git can do: hooks are programs of its own."""

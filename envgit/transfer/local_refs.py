@@ -58,8 +58,10 @@ def _wait(fd: int, git_dir: str) -> None:
             storage.fail("lock", git_dir, error)
 
 
-def move_refs(refs: RefStore, changes: Sequence[RefChange], who: Signature, message: bytes) -> None:
+def move_refs(refs: RefStore, changes: Sequence[RefChange], who: Signature | None, message: bytes) -> None:
     """Carry out `changes`; the caller is in pushing_to(). Nothing is moved when one value is not the old one any more.
+
+    `who` None writes no reflog.
 
     Raises RefMoved, Conflict, RepositoryBusy, StorageError.
     """
@@ -80,7 +82,7 @@ def move_refs(refs: RefStore, changes: Sequence[RefChange], who: Signature, mess
     finally:
         storage.unlink(f"{git_dir}/{INTENT}", step="push-intent-unlink")
     for name, old, new in changes:
-        if new is not None and os.path.isfile(f"{git_dir}/logs/{name}"):
+        if who is not None and new is not None and os.path.isfile(f"{git_dir}/logs/{name}"):
             append_entry(git_dir, name, ReflogEntry(old or ZERO_OID, new, who, message))
 
 
