@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from dulwich.client import FetchPackResult, LsRemoteResult, SendPackResult
+from dulwich.config import StackedConfig
 from dulwich.graph import can_fast_forward
 from dulwich.object_format import SHA1
 from dulwich.object_store import ObjectStoreGraphWalker
@@ -34,6 +35,12 @@ HOOKS: Final = (
 _PEELED: Final = b"^{}"
 
 
+def _is_trusted(path: str) -> bool:
+    """Say whether the user's own configuration names a repository of somebody else as safe (git-config(1), safe.directory)."""
+    listed = set(StackedConfig.default().get_multivar((b"safe",), b"directory"))
+    return b"*" in listed or os.fsencode(path) in listed
+
+
 class LocalWire:
     """Has the methods of dulwich's clients that the transport uses."""
 
@@ -44,9 +51,11 @@ class LocalWire:
                 f"there is no repository at {address.shown}", hint="check the address: envgit remote -v"
             )
         owner = os.stat(address.path).st_uid
-        if owner != os.geteuid():  # as git's safe.directory: its links and settings would be followed with our rights
+        if owner != os.geteuid() and not _is_trusted(address.path):
+            # Its links and settings would be followed with our rights.
             raise TransferError(
-                f"{address.shown} belongs to user {owner}, not to you", hint="sudo apt install git, or use ssh"
+                f"{address.shown} belongs to user {owner}, not to you",
+                hint=f"if you trust it: git config --global --add safe.directory {address.path}; or use ssh",
             )
         self._repo = Repo(address.path)
         self._store = RefStore(os.fsdecode(self._repo.controldir()))
