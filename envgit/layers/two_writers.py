@@ -6,6 +6,7 @@ walk the same plan, so neither has to be told more. What is left to the first on
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import struct
@@ -129,12 +130,10 @@ class SecondWriter:
 
     def finish(self) -> Written:
         """Wait for its end. Raises what it raised."""
-        import pickle
-
-        answer = pickle.loads(self._process.finish(lambda _: None))
-        if isinstance(answer, EnvgitError):
-            raise answer
-        return Written(*answer)
+        answer = json.loads(self._process.finish(lambda _: None))
+        if "error" in answer:
+            raise _find_error(answer["error"])(answer["message"], hint=answer["hint"])
+        return Written(answer["size"], answer["warnings"])
 
     def kill(self) -> None:
         self._process.kill()
@@ -170,16 +169,22 @@ class Tally:
 
 
 def _answer(work: Callable[[Tally], int], tally: Tally) -> bytes:
-    import pickle
-
-    answer: EnvgitError | tuple[int, list[str]]
     try:
-        answer = (work(tally), tally.warnings)
+        return json.dumps({"size": work(tally), "warnings": tally.warnings}).encode()
     except EnvgitError as error:
-        answer = error
+        failure = error
     except OSError as error:
-        answer = StorageError(f"the files cannot be written: {error.strerror}")
-    else:
-        return pickle.dumps(answer)
+        failure = StorageError(f"the files cannot be written: {error.strerror}")
     tally.fail()
-    return pickle.dumps(answer)
+    return json.dumps({"error": type(failure).__name__, "message": failure.message, "hint": failure.hint}).encode()
+
+
+def _find_error(name: str) -> type[EnvgitError]:
+    """Return the error of this name that takes a message and a hint; StorageError for one that is not known."""
+    todo: list[type[EnvgitError]] = [EnvgitError]
+    while todo:
+        found = todo.pop()
+        if found.__name__ == name and found.__init__ is EnvgitError.__init__:
+            return found
+        todo += found.__subclasses__()
+    return StorageError

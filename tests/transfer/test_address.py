@@ -26,15 +26,15 @@ from envgit.transfer.errors import BadAddress
         ("http://me:secret@127.0.0.1:8080/env", "http", "127.0.0.1", "/env"),
         ("https://example.com/a%20b.git", "http", "example.com", "/a%20b.git"),
         ("/srv/none.git", "path", "", "/srv/none.git"),
-        ("./odd:name.git", "path", "", "/work/odd:name.git"),
+        ("./odd:name.git", "path", "", "/project/odd:name.git"),
         ("../other/env.git", "path", "", "/other/env.git"),
         ("file:///srv/none%20here.git", "file", "", "/srv/none here.git"),
         ("file://localhost/srv/none.git", "file", "", "/srv/none.git"),
-        ("monday.bundle", "bundle", "", "/work/monday.bundle"),
+        ("monday.bundle", "bundle", "", "/project/monday.bundle"),
     ],
 )
 def test_every_form_of_an_address_is_understood(text: str, kind: str, host: str, path: str) -> None:
-    address = parse_address(text, "/work")
+    address = parse_address(text, "/project")
     assert (address.kind, address.host, address.path) == (kind, host, path)
 
 
