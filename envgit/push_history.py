@@ -11,7 +11,7 @@ from envgit.push_image import PushedImage, PushImageOptions, parse_target, push_
 from envgit.repo import BRANCH_PREFIX, TAG_PREFIX, Repository
 from envgit.store import storage
 from envgit.store.history import iter_commits
-from envgit.store.objects import parse_tag_target
+from envgit.tag import peel
 from envgit.transfer.registry.artifact import MANIFEST_TYPE, History
 from envgit.transfer.registry.finding import find_latest, open_repository, pointed_at, pointer_tag, read_history
 from envgit.transfer.registry.storing import StoredHistory, merge_refs, store_history
@@ -113,7 +113,7 @@ def _choose(repo: Repository, revision: str, every: bool) -> tuple[dict[str, byt
     reachable = set(iter_commits(repo.objects, refs.values()))
     for ref, oid in repo.refs.iter_refs(TAG_PREFIX):
         with suppress(UnknownRevision):
-            if _peel(repo, oid) in reachable:
+            if peel(repo, oid) in reachable:
                 refs[ref] = oid
     return refs, BRANCH_PREFIX + branch
 
@@ -122,14 +122,6 @@ def _every(gone: Collection[str]) -> str:
     """Return the words that fetch all of these refs."""
     tags = any(ref.startswith(TAG_PREFIX) for ref in gone)
     return "'refs/heads/*:refs/remotes/registry/*'" + (" 'refs/tags/*:refs/tags/*'" if tags else "")
-
-
-def _peel(repo: Repository, oid: bytes) -> bytes:
-    type, data = repo.objects.read(oid)
-    while type == "tag":
-        oid = parse_tag_target(data)[0]
-        type, data = repo.objects.read(oid)
-    return oid
 
 
 def _remembered(repo: Repository, repository: str) -> str:
